@@ -1,0 +1,46 @@
+"""Work: what an op asks of an engine, without a price.  A chip file turns work into time (`pricing.py`).
+
+An op's work is a tuple of the items below, in the order in which the library issues them.
+"""
+
+from typing import NamedTuple
+
+
+class Vector(NamedTuple):
+    """`repeats` repeats (256 bytes each) of one vector instruction; `barrier`: a PIPE_V barrier stands before it."""
+
+    instruction: str  # the ISA's name: vadd, vexp, vcmax, vconv, ...
+    dtype: str  # element type that decides the rate: f16, f32, i16, ...
+    repeats: int
+    barrier: bool = False
+
+
+class Cube(NamedTuple):
+    """One matrix multiply of [m, k] x [k, n]; the engine rounds each size up to its fractal."""
+
+    dtype: str  # input type
+    m: int
+    k: int
+    n: int
+
+
+class Transfer(NamedTuple):
+    """`bursts` runs of `burst_bytes` bytes along one named path (gm_to_ub, l1_to_l0a, l0c_to_gm, ...)."""
+
+    path: str
+    bursts: int
+    burst_bytes: int
+
+    @property
+    def bytes(self) -> int:
+        """Bytes moved in all."""
+        return self.bursts * self.burst_bytes
+
+
+class Scalar(NamedTuple):
+    """`operations` instructions of the scalar unit."""
+
+    operations: int
+
+
+WorkItem = Vector | Cube | Transfer | Scalar

@@ -1,0 +1,1 @@
+"""ptoc: compiler and simulator for NPU tile kernels."""
