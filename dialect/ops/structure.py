@@ -1,0 +1,129 @@
+"""Structure: tiles, views, program ids, sections.  They issue no command of their own."""
+
+from collections.abc import Sequence
+from typing import Any, Optional
+
+from ..mlir import ir
+from ..op import PtoOp
+from ..types import MultiTileBufType, TensorViewType, TileBufType
+
+Operand, Result, Region = ir.Value, ir.OpResult, ir.Region
+
+
+class AllocTile(PtoOp, name="alloc_tile"):
+    """A tile buffer; `addr` is its byte address in its memory (given at level 3, else planned), valid sizes where the type has '?'."""
+
+    addr: Optional[Operand[Any]] = None
+    valid_row: Optional[Operand[Any]] = None
+    valid_col: Optional[Operand[Any]] = None
+    result: Result[TileBufType]
+    format = "(`addr` `=` $addr^)? (`valid_row` `=` $valid_row^)? (`valid_col` `=` $valid_col^)? attr-dict `:` type($result)"
+
+
+class AllocMultiTile(PtoOp, name="alloc_multi_tile"):
+    """`count` slots of one tile type; slot k lies at addr + k * bytes of one slot (rounded up to the memory's alignment)."""
+
+    addr: Optional[Operand[Any]] = None
+    valid_row: Optional[Operand[Any]] = None
+    valid_col: Optional[Operand[Any]] = None
+    result: Result[MultiTileBufType]
+    format = "(`addr` `=` $addr^)? (`valid_row` `=` $valid_row^)? (`valid_col` `=` $valid_col^)? attr-dict `:` type($result)"
+
+
+class MultiTileGet(PtoOp, name="multi_tile_get"):
+    """The tile in slot `index` (0 <= index < count) of a multi-buffered tile."""
+
+    source: Operand[MultiTileBufType]
+    index: Operand[Any]
+    result: Result[TileBufType]
+    format = "$source `[` $index `]` attr-dict `:` type($source) `->` type($result)"
+
+
+class Subview(PtoOp, name="subview"):
+    """The part of a tile at (row, column) offsets with the given sizes; it shares the tile's storage."""
+
+    source: Operand[TileBufType]
+    offsets: Sequence[Operand[Any]]
+    result: Result[TileBufType]
+    format = "$source `[` $offsets `]` `sizes` $sizes attr-dict `:` type($source) `->` type($result)"
+
+
+class TReshape(PtoOp, name="treshape"):
+    """The same bytes under another shape or element type; no command."""
+
+    src: Operand[TileBufType]
+    result: Result[TileBufType]
+    format = "$src attr-dict `:` type($src) `->` type($result)"
+
+
+class MakeTensorView(PtoOp, name="make_tensor_view"):
+    """A view of global memory at a pointer: extents and strides in elements."""
+
+    ptr: Operand[Any]
+    shape: Sequence[Operand[Any]]
+    strides: Sequence[Operand[Any]]
+    result: Result[TensorViewType]
+    format = "$ptr `,` `shape` `=` `[` $shape `]` `,` `strides` `=` `[` $strides `]` attr-dict `:` type($result)"
+
+
+class PartitionView(PtoOp, name="partition_view"):
+    """A slice of a view: offsets and sizes per dimension, in elements."""
+
+    source: Operand[Any]
+    offsets: Sequence[Operand[Any]]
+    sizes: Sequence[Operand[Any]]
+    result: Result[Any]
+    format = "$source `,` `offsets` `=` `[` $offsets `]` `,` `sizes` `=` `[` $sizes `]` attr-dict `:` type($source) `->` type($result)"
+
+
+class AddPtr(PtoOp, name="addptr"):
+    """A pointer `offset` elements further on."""
+
+    ptr: Operand[Any]
+    offset: Operand[Any]
+    result: Result[Any]
+    format = "$ptr `,` $offset attr-dict `:` type($ptr) `->` type($result)"
+
+
+class GetBlockIdx(PtoOp, name="get_block_idx"):
+    """Number of this core's block (cluster): 0 <= index < block_num."""
+
+    result: Result[Any]
+    format = "attr-dict"
+
+
+class GetBlockNum(PtoOp, name="get_block_num"):
+    """Number of blocks that the kernel was launched with."""
+
+    result: Result[Any]
+    format = "attr-dict"
+
+
+class GetSubblockIdx(PtoOp, name="get_subblock_idx"):
+    """Number of this vector core in its block: 0 or 1."""
+
+    result: Result[Any]
+    format = "attr-dict"
+
+
+class GetSubblockNum(PtoOp, name="get_subblock_num"):
+    """Number of vector cores in a block."""
+
+    result: Result[Any]
+    format = "attr-dict"
+
+
+class SectionCube(PtoOp, name="section_cube", traits=[ir.NoTerminatorTrait]):
+    """A region that only cube cores run."""
+
+    body: Region
+    spelling = "pto.section.cube"
+    format = "$body attr-dict"
+
+
+class SectionVector(PtoOp, name="section_vector", traits=[ir.NoTerminatorTrait]):
+    """A region that only vector cores run."""
+
+    body: Region
+    spelling = "pto.section.vector"
+    format = "$body attr-dict"
