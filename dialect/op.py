@@ -6,7 +6,7 @@ instance once with `record(op)` into plain Python and ask its class for facts; t
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +56,6 @@ class PtoOp(t.Pto.Operation):
     internals  what the library does inside: scratch bytes from 184 KiB ("ub_scratch"), event ids it uses ("event_ids": (pipe, pipe, id)), "drained" if it ends with PIPE_V
     """
 
-    summary: ClassVar = ""
     spelling = ""
     format = ""
     pipe = ""
@@ -126,7 +125,7 @@ def record(op: ir.Operation) -> Record:
     """Reads an op of the dialect once into plain Python."""
     cls = REGISTRY[op.name]
     values, segments = list(op.operands), cls.segments()
-    attributes = {a.name: plain(a.attr) for a in op.attributes}
+    attributes = {name: plain(attr) for name, attr in op.attributes.items()}
     sizes = attributes.pop("operandSegmentSizes", None) or [1] * len(segments)
     operands: dict[str, Any] = {}
     types: dict[str, Any] = {}
@@ -146,7 +145,7 @@ def record(op: ir.Operation) -> Record:
 def plain(attr: ir.Attribute) -> Any:
     """An attribute as a Python value: number, bool, string, list; dialect attributes as their text."""
     if isinstance(attr, ir.DynamicAttr):
-        return attr.params[0].value
+        return ir.StringAttr(attr.params[1]).value
     if isinstance(attr, ir.BoolAttr | ir.IntegerAttr | ir.FloatAttr | ir.StringAttr | ir.FlatSymbolRefAttr):
         return attr.value
     if isinstance(attr, ir.TypeAttr):

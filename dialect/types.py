@@ -202,7 +202,7 @@ _RECORDS: dict[tuple[str, str], PtoType] = {}
 def of(type_: ir.Type) -> PtoType | DType | None:
     """The record of an MLIR type; a DType for scalars that are element types; None for index and foreign types."""
     if isinstance(type_, ir.DynamicType):
-        mnemonic, text = type_.type_name.removeprefix("pto."), type_.params[0].value
+        mnemonic, text = type_.type_name.removeprefix("pto."), ir.StringAttr(type_.params[0]).value
         key = (mnemonic, text)
         if key not in _RECORDS:
             _RECORDS[key] = parse(mnemonic, text)
@@ -315,21 +315,13 @@ def _multi_tile(body: str) -> MultiTile:
     return MultiTile(_tile(match["long"] or match["short"]), count)
 
 
-def _attribute(mnemonic: str) -> type:
-    return type(mnemonic.title().replace("_", "") + "Attr", (Pto.Attribute,), {"__annotations__": {"text": ir.StringAttr}}, name=mnemonic)
+class NamedAttr(Pto.Attribute, name="attr"):
+    """`#pto.NAME<TEXT>` and `#pto<NAME TEXT>` of the text: an address space, a pipe, a layout, a rounding mode and so on."""
 
-
-ATTRIBUTES = {
-    name: _attribute(name)
-    for name in (
-        "address_space", "pipe", "event", "layout", "kernel_kind", "round_mode", "saturation_mode", "cmp", "pad_mode", "mask_pattern",
-        "atomic_type", "relu_pre_mode", "quant_type", "acc_to_vec_mode", "st_phase", "pipe_event_type", "sync_op_type", "gather_oob",
-        "scatter_oob", "scatter_atomic_op", "tile_buf_config", "blayout", "slayout", "pad_value", "compact_mode",
-    )
-}  # fmt: skip
-"""Attributes of the dialect: `#pto.NAME<TEXT>` or `#pto<NAME TEXT>`; each carries its text."""
+    mnemonic: ir.StringAttr
+    text: ir.StringAttr
 
 
 def attribute(mnemonic: str, text: str) -> ir.Attribute:
     """`#pto.<mnemonic><text>` in the current context."""
-    return ATTRIBUTES[mnemonic].get(ir.StringAttr.get(text))
+    return NamedAttr.get(ir.StringAttr.get(mnemonic), ir.StringAttr.get(text))

@@ -13,20 +13,20 @@ Operand, Result, Region = ir.Value, ir.OpResult, ir.Region
 class AllocTile(PtoOp, name="alloc_tile"):
     """A tile buffer; `addr` is its byte address in its memory (given at level 3, else planned), valid sizes where the type has '?'."""
 
+    result: Result[TileBufType]
     addr: Optional[Operand[Any]] = None
     valid_row: Optional[Operand[Any]] = None
     valid_col: Optional[Operand[Any]] = None
-    result: Result[TileBufType]
     format = "(`addr` `=` $addr^)? (`valid_row` `=` $valid_row^)? (`valid_col` `=` $valid_col^)? attr-dict `:` type($result)"
 
 
 class AllocMultiTile(PtoOp, name="alloc_multi_tile"):
     """`count` slots of one tile type; slot k lies at addr + k * bytes of one slot (rounded up to the memory's alignment)."""
 
+    result: Result[MultiTileBufType]
     addr: Optional[Operand[Any]] = None
     valid_row: Optional[Operand[Any]] = None
     valid_col: Optional[Operand[Any]] = None
-    result: Result[MultiTileBufType]
     format = "(`addr` `=` $addr^)? (`valid_row` `=` $valid_row^)? (`valid_col` `=` $valid_col^)? attr-dict `:` type($result)"
 
 
