@@ -5,8 +5,7 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from ptoc.dialect.errors import SimulationError, SyncError
+from ptoc.dialect.errors import DeadlockError, SimulationError, SyncError
 from ptoc.simulator.engine import Costs, schedule
 from ptoc.simulator.program import Command, Core, Program, Site, Stream
 from ptoc.simulator.timeline import Link, Utilization, queue_of
@@ -392,3 +391,27 @@ def test_random_transfers_share_fairly(copies, capacity):
     streams = {f"aiv{k}": [work("S", start), copy("MTE2", fs, count)] for k, (start, fs, count) in enumerate(copies)}
     ends = [times[1][1] for times in times_of(streams, Costs(rates={"hbm": capacity * BYTE_PER_FS}))]
     assert ends == pytest.approx(shared_reference(copies, capacity), rel=1e-6, abs=2 * len(copies))
+
+
+ANYTHING = st.one_of(
+    st.tuples(st.just("work"), st.sampled_from(ENGINES), st.tuples(st.integers(0, 9), st.just(9), st.just((("hbm", 50),)))),
+    st.tuples(st.sampled_from(["set", "wait"]), st.sampled_from(ENGINES), st.sampled_from(ENGINES), st.integers(0, 1)),
+    st.tuples(st.just("barrier"), st.sampled_from([*ENGINES, "ALL"])),
+    st.tuples(st.sampled_from(["signal", "await"]), st.sampled_from(ENGINES), st.integers(0, 1)),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.fixed_dictionaries({name: st.lists(ANYTHING, max_size=8) for name in ("aic0", "aiv00", "aiv01")}), st.sampled_from(["a3", "a5"]))
+def test_any_program_ends_or_is_refused(streams, arch):
+    costs = Costs(1, 2, 3, 4, 5, {"hbm": 8 * BYTE_PER_FS})
+    try:
+        timeline = run(streams, costs, arch)
+    except (SyncError, DeadlockError) as error:
+        assert re.search(r"k\.py:\d+: ", str(error))  # noqa: PT017
+        return
+    for start, end, complete in zip(timeline.start, timeline.end, timeline.complete):
+        assert all(0 <= begin <= stop <= seen for begin, stop, seen in zip(start, end, complete))
+    assert len(timeline.order()) == sum(map(len, streams.values()))
+    again = run(streams, costs, arch)
+    assert (again.start, again.complete, again.links) == (timeline.start, timeline.complete, timeline.links)
