@@ -1,0 +1,75 @@
+"""Value cases of the ops: one file per file of dialect/ops, each with a list CASES.
+
+Two tests read them: one against scalar loops written from the ISA's text, one against pto-isa's CPU build.
+"""
+
+import re
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ptoc.dialect import types as t
+from ptoc.dialect.dtypes import DTYPES
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of an op.
+
+    tiles       operand name to the body of its type: "vec, 32x64xf32, valid=30x60"; views of global memory begin with "gm": "gm, 32x64xf32"
+    scalars     operand name to number, for operands that are numbers
+    attributes  attribute name to its plain value
+    data        operand name to the kind of its numbers: normal (default for floats), small_int (default for integers), positive, index:N
+                (integers in [0, N)), permutation, mask, zeros
+    """
+
+    op: str
+    tiles: dict[str, str]
+    scalars: dict[str, Any] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        text = " ".join([self.op.removeprefix("pto."), *self.tiles.values(), *(f"{k}={v}" for k, v in (self.scalars | self.attributes).items())])
+        return re.sub(r"[^\w.=]+", "-", text)
+
+    def types(self) -> dict[str, t.Tile | t.View]:
+        """Type records of the tile and view operands."""
+        return {name: view(body) if body.startswith("gm") else t.parse("tile_buf", body) for name, body in self.tiles.items()}
+
+    def values(self) -> dict[str, Any]:
+        """Arrays of the valid regions, and the numbers: the same in every run."""
+        rng = np.random.default_rng(zlib.crc32(str(self).encode()))
+        result = {}
+        for name, type_ in self.types().items():
+            shape = type_.shape if isinstance(type_, t.View) else type_.valid
+            result[name] = numbers(rng, self.data.get(name, ""), type_.dtype.name, shape)
+        return result | self.scalars
+
+
+def view(body: str) -> t.View:
+    """The view type of "gm, 32x64xf32"."""
+    return t.parse("partition_tensor_view", body.split(",")[1])
+
+
+def numbers(rng: np.random.Generator, kind: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    """An array of a kind of numbers (see Case.data)."""
+    target = DTYPES[dtype].numpy
+    kind, _, limit = (kind or ("normal" if DTYPES[dtype].is_float else "small_int")).partition(":")
+    if kind == "normal":
+        return rng.standard_normal(shape).astype(np.float32).astype(target)
+    if kind == "positive":
+        return (rng.random(shape) * 3 + 0.25).astype(np.float32).astype(target)
+    if kind == "small_int":
+        return rng.integers(0 if dtype.startswith("ui") else -8, 9, shape).astype(target)
+    if kind == "index":
+        return rng.integers(0, int(limit), shape).astype(target)
+    if kind == "permutation":
+        return rng.permutation(int(np.prod(shape))).reshape(shape).astype(target)
+    if kind == "mask":
+        return rng.integers(0, 256, shape).astype(np.uint8).astype(target)
+    if kind == "zeros":
+        return np.zeros(shape, target)
+    raise ValueError(f"unknown kind of numbers '{kind}'")
