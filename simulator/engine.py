@@ -75,6 +75,7 @@ class Sharing:
     def __init__(self, rates: dict[str, int]) -> None:
         self.capacity = {name: max(1, (rate << FRACTION) // 10**15) for name, rate in rates.items()}
         self.now = 0
+        self._load = dict.fromkeys(self.capacity, 0)  # weights of all transfers in flight
         self._flows: dict[tuple, _Flow] = {}
         self._next: int | None = None
         self._changed = False
@@ -95,6 +96,8 @@ class Sharing:
         if flow is None:
             flow = self._flows[demand[:2]] = _Flow(demand[0], demand[1])
         heappush(flow.members, (flow.served + demand[2], stream, pipe, queue))
+        for name, weight in flow.uses:
+            self._load[name] += weight
         self._changed = True
 
     def next_end(self) -> int | None:
@@ -113,6 +116,8 @@ class Sharing:
         for key, flow in list(self._flows.items()):
             while flow.members and flow.members[0][0] <= flow.served:
                 done.append(heappop(flow.members)[1:])
+                for name, weight in flow.uses:
+                    self._load[name] -= weight
             if not flow.members:
                 del self._flows[key]
         self._changed = True
@@ -127,29 +132,29 @@ class Sharing:
             self.now = now
 
     def _fill(self) -> None:
-        """Sets every flow's rate."""
+        """Sets every flow's rate.  In each round all demands below the level of the scarcest resource are met, else that one is full."""
         open_flows = list(self._flows.values())
-        left = dict(self.capacity)
+        left, load = dict(self.capacity), dict(self._load)
         while open_flows:
-            load = dict.fromkeys(left, 0)
-            for flow in open_flows:
-                for name, weight in flow.uses:
-                    load[name] += len(flow.members) * weight
-            levels = {name: (left[name] << WEIGHT) // load[name] for name in left if load[name]}
+            levels = {name: (left[name] << WEIGHT) // weight for name, weight in load.items() if weight}
             level = min(levels.values())
-            fixed = [flow for flow in open_flows if flow.demand <= level]
-            if fixed:
+            kept = [flow for flow in open_flows if flow.demand > level]
+            if len(kept) < len(open_flows):
+                fixed = [flow for flow in open_flows if flow.demand <= level]
                 for flow in fixed:
                     flow.rate = flow.demand
             else:
-                full = {name for name in levels if levels[name] == level}
+                full = {name for name, value in levels.items() if value == level}
                 fixed = [flow for flow in open_flows if any(name in full for name, _ in flow.uses)]
+                kept = [flow for flow in open_flows if flow not in fixed] if len(fixed) < len(open_flows) else []
                 for flow in fixed:
-                    flow.rate = max(1, level)
-            for flow in fixed:
-                open_flows.remove(flow)
+                    flow.rate = level or 1
+            for flow in fixed if kept else ():
                 for name, weight in flow.uses:
-                    left[name] = max(0, left[name] - (-(-flow.rate * len(flow.members) * weight >> WEIGHT)))
+                    weight *= len(flow.members)
+                    load[name] -= weight
+                    left[name] = max(0, left[name] + (-flow.rate * weight >> WEIGHT))
+            open_flows = kept
 
 
 class _Queue:
@@ -209,11 +214,12 @@ class _Run:
         self.links: list[Link] = []
         self.cores = [self._columns(number, prices) for number in range(len(program.streams))]
         self._drop_idle_limits()
-        # receiver stream -> {sender stream: 16 fifos of (signal index)}; and the queues that an await holds
-        self.counters: list[dict[int, list[deque[int]]]] = []
-        for stream in program.streams:
-            senders = [n for n, other in enumerate(program.streams) if other.core.block == stream.core.block and other.core.kind != stream.core.kind]
-            self.counters.append({sender: [deque() for _ in range(CROSS_CORE_FLAGS)] for sender in senders})
+        # per core, the other-kind cores of its block; per receiver {sender: 16 fifos of signal indices}; and the queues that an await holds
+        kinds: dict[tuple[int, bool], list[int]] = {}
+        for number, stream in enumerate(program.streams):
+            kinds.setdefault((stream.core.block, stream.core.kind == "aic"), []).append(number)
+        self.peers = [kinds.get((stream.core.block, stream.core.kind != "aic"), []) for stream in program.streams]
+        self.counters = [{sender: [deque() for _ in range(CROSS_CORE_FLAGS)] for sender in senders} for senders in self.peers]
         self.awaiting: dict[tuple[int, int], deque[_Queue]] = {}
         self.ready: list[_Queue] = []
 
@@ -301,8 +307,9 @@ class _Run:
             elif kind == SIGNAL:
                 self._arrive(number, index, time)
             else:
-                self.awaiting.setdefault((number, self._flag(number, index)), deque()).append(core.queues[pipe])
-                self._release(number, self._flag(number, index), time)
+                flag = self._flag(number, index)
+                self.awaiting.setdefault((number, flag), deque()).append(core.queues[pipe])
+                self._release(number, flag, time)
 
     def _flag(self, number: int, index: int) -> int:
         return self.program.streams[number].commands[index].flag
@@ -419,12 +426,11 @@ class _Run:
     def _arrive(self, sender: int, index: int, time: int) -> None:
         """A signal reaches every other-kind core of its block."""
         flag = self._flag(sender, index)
-        for receiver, fifos in enumerate(self.counters):
-            if sender not in fifos:
-                continue
-            fifos[sender][flag].append(index)
+        for receiver in self.peers[sender]:
+            fifo = self.counters[receiver][sender][flag]
+            fifo.append(index)
             self._release(receiver, flag, time)
-            if len(fifos[sender][flag]) > COUNTER_MAX:
+            if len(fifo) > COUNTER_MAX:
                 raise SyncError(*self._overflow(sender, index, receiver, flag))
 
     def _overflow(self, sender: int, index: int, receiver: int, flag: int) -> tuple[str, str]:
