@@ -165,7 +165,7 @@ def _counter_lines(program: Program, counts: list[dict[int, list[int]]], waiting
             channels[item.node[0], command.flag] = _flag(command.site, command.flag)
     for receiver in list(awaited)[:LINES_MAX]:
         states = []
-        for flag in range(16):
+        for flag in range(max(map(len, counts[receiver].values()), default=0)) or sorted(awaited[receiver]):
             values = {sender: fifos[flag] for sender, fifos in counts[receiver].items()}
             if flag in awaited[receiver] or any(values.values()):
                 parts = ", ".join(f"{value} from {program.streams[sender].core}" for sender, value in values.items()) or "no sender"

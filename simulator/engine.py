@@ -68,8 +68,10 @@ class _Flow:
 class Sharing:
     """Max-min fair sharing: rates in bytes * 2**30 / fs, rounded down; no transfer is faster than its demand.
 
-    A transfer of B bytes that is priced at D fs asks for ceil(B * 2**30 / D); the rate of each resource is raised for all together
-    until a demand is met or a resource is full.  `rates`: bytes per second.
+    A transfer of B bytes that is priced at D fs asks for ceil(B * 2**30 / D); the rates of all are raised together until a demand is
+    met or a resource is full.  With several resources B is the largest of its byte counts and they advance in step.  The state that
+    decides the future is the remaining work of each transfer; one that has been served ends no earlier than D after its start, so that
+    rounding the demand up never shows.  `rates`: bytes per second.
     """
 
     def __init__(self, rates: dict[str, int]) -> None:
