@@ -7,12 +7,16 @@ from typing import NamedTuple
 
 
 class Vector(NamedTuple):
-    """`repeats` repeats (256 bytes each) of one vector instruction; `barrier`: a PIPE_V barrier stands before it."""
+    """`repeats` repeats (256 bytes each) of one vector instruction; `barrier`: a PIPE_V barrier stands before it.
+
+    `conflict`: two operands may meet in one UB bank; False where one is a broadcast block or the addresses are known to differ.
+    """
 
     instruction: str  # the ISA's name: vadd, vexp, vcmax, vconv, ...
     dtype: str  # element type that decides the rate: f16, f32, i16, ...
     repeats: int
     barrier: bool = False
+    conflict: bool = True
 
 
 class Cube(NamedTuple):

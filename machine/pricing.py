@@ -1,0 +1,120 @@
+"""price(chip, work) = (occupancy, latency, shared): what an op's work costs on a chip, in integer femtoseconds.
+
+occupancy: when the engine takes its next command; latency: when flags, barriers and readers see the result; shared: the bytes that
+pass through resources which all cores share, for max-min fair sharing in the engine.
+"""
+
+from fractions import Fraction
+from functools import lru_cache
+from typing import NamedTuple
+
+from ptoc.dialect.errors import ChipError
+
+from .chip import Chip, exact
+from .work import Cube, Scalar, Transfer, Vector, WorkItem
+
+
+class Price(NamedTuple):
+    """`occupancy` <= `latency`, both in fs; `shared`: None or ((resource, bytes), ...)."""
+
+    occupancy: int
+    latency: int
+    shared: tuple[tuple[str, int], ...] | None
+
+
+class SyncCosts(NamedTuple):
+    """What synchronisation costs, in fs, and the shared rates in bytes per second, by resource."""
+
+    issue: int
+    set_flag: int
+    wait_flag: int
+    barrier: int
+    signal: int
+    rates: dict[str, int]
+
+
+@lru_cache(maxsize=65536)
+def price(chip: Chip, work: tuple[WorkItem, ...], cold: bool = False) -> Price:
+    """The price of an op: its items are issued back to back.
+
+    A `Vector` item with `barrier` first waits for the results of all items before it and pays the barrier; one with 0 repeats costs
+    nothing itself, so that `Vector(instruction, dtype, 0, barrier=True)` at the end says that the op ends drained.
+    `cold`: transfers from and to global memory miss the L2: they also draw on "hbm", at most at the cold rate of a core.
+
+    Raises: ChipError for an instruction, element type or path that the chip file does not have.
+    """
+    taken = done = Fraction(0)
+    shared: dict[str, int] = {}
+    for item in work:
+        if isinstance(item, Vector) and item.barrier:
+            taken = max(taken, done) + exact(chip.number("sync.barrier"))
+        occupancy, latency = _cycles(chip, item, cold)
+        done = max(done, taken + latency)
+        taken += occupancy
+        if isinstance(item, Transfer) and item.bytes and (resource := chip.path_law(item.path).resource):
+            for name in (resource, "hbm") if cold else (resource,):
+                shared[name] = shared.get(name, 0) + item.bytes
+    occupied = chip.fs(taken)
+    return Price(occupied, max(occupied, chip.fs(done)), tuple(shared.items()) or None)
+
+
+def item_cycles(chip: Chip, item: WorkItem, cold: bool = False) -> tuple[float, float]:
+    """(occupancy, latency) of one work item in cycles of the law clock, for reports and comments; prices are made of exact numbers."""
+    occupancy, latency = _cycles(chip, item, cold)
+    return float(occupancy), float(latency)
+
+
+def sync_costs(chip: Chip) -> SyncCosts:
+    """The chip's costs of issue, flags, barriers and signals, and its shared rates."""
+    costs = (chip.fs(exact(chip.number(f"sync.{key}"))) for key in SyncCosts._fields[:-1])
+    rates = {name: round(exact(chip.number(f"shared.{name}")) * 10**9) for name in ("l2_read", "l2_write", "hbm")}
+    return SyncCosts(*costs, rates)
+
+
+def _cycles(chip: Chip, item: WorkItem, cold: bool) -> tuple[Fraction, Fraction]:
+    """(occupancy, latency) of one item in cycles."""
+    if isinstance(item, Vector):
+        return _vector(chip, item)
+    if isinstance(item, Cube):
+        return _cube(chip, item)
+    if isinstance(item, Transfer):
+        return _transfer(chip, item, cold)
+    if isinstance(item, Scalar):
+        cycles = item.operations * exact(chip.number("sync.scalar_operation"))
+        return cycles, cycles
+    raise TypeError(f"not a work item: {item!r}")
+
+
+def _vector(chip: Chip, item: Vector) -> tuple[Fraction, Fraction]:
+    law = chip.vector_law(item.instruction, item.dtype)
+    if item.repeats == 0:
+        return Fraction(0), Fraction(0)
+    stream = law.offset + (law.per_repeat if item.conflict else law.conflict_free) * item.repeats
+    occupancy = max(law.minimum, stream)
+    return occupancy, max(occupancy, stream + law.startup)
+
+
+def _cube(chip: Chip, item: Cube) -> tuple[Fraction, Fraction]:
+    law = chip.data.cube
+    if item.dtype not in law.rates:
+        raise ChipError(f"the cube multiplies no '{item.dtype}'; cube.rates has {', '.join(law.rates)}", chip.file)
+    rows, deep = int(law.fractal_rows.value), int(law.fractal_bytes.value) // _BYTES[item.dtype]
+    macs = _padded(item.m, rows) * _padded(item.k, deep) * _padded(item.n, rows)
+    stream = macs / exact(law.rates[item.dtype].value)
+    return exact(law.start_occupancy.value) + stream, exact(law.start_latency.value) + stream
+
+
+def _transfer(chip: Chip, item: Transfer, cold: bool) -> tuple[Fraction, Fraction]:
+    law = chip.path_law(item.path)
+    rate = min(law.bytes_per_cycle, exact(chip.number("shared.cold"))) if cold and law.resource else law.bytes_per_cycle
+    move = max(item.bytes / rate, item.bursts * law.per_burst)
+    occupancy = max(law.minimum, law.startup_occupancy + move) + law.issue
+    return occupancy, max(law.minimum, law.startup + move) + law.issue
+
+
+def _padded(size: int, unit: int) -> int:
+    return -(-size // unit) * unit
+
+
+#: Bytes of the element types that a cube multiplies; the package reads no MLIR types.
+_BYTES = {"f32": 4, "f16": 2, "bf16": 2, "i8": 1, "f8E4M3FN": 1, "f8E5M2": 1}
