@@ -1,0 +1,140 @@
+"""Control flow of kernels: loops, conditions, early return, cube and vector sections, program ids."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ptoc.dialect.mlir import arith, ir, scf
+
+from .builder import current, emit, fail, location
+from .values import Condition, Index, Number
+
+
+def range_(start: Number, stop: Number | None = None, step: Number = 1, *, stages: int = 1) -> Iterator[Index]:
+    """`for i in ptoc.range(n)`: a loop that stays a loop in the compiled kernel; it may run zero times.
+
+    stages=N: tiles made inside it that cross engines get N slots, so that iteration i + 1 loads while i computes.
+    """
+    if stop is None:
+        start, stop = 0, start
+    if isinstance(step, int) and step < 1:
+        raise fail(f"range: step must be at least 1; got {step}")
+    if stages < 1:
+        raise fail(f"range: stages must be at least 1; got {stages}")
+    where = location()
+    bounds = [Index.of(x).value() for x in (start, stop, step)]
+    loop = scf.ForOp(*bounds, loc=where)
+    if stages > 1:
+        loop.operation.attributes["pto.stages"] = ir.IntegerAttr.get(ir.IntegerType.get_signless(32), stages)
+    finished = False
+    try:
+        with _block(loop.body):
+            yield Index({loop.induction_variable: 1})
+            scf.YieldOp([], loc=where)
+        finished = True
+    finally:
+        if not finished and _unfinished_normally():
+            raise fail("'break' cannot leave a ptoc.range loop; use a condition on the loop's bound or ptoc.when")
+
+
+def _unfinished_normally() -> bool:
+    import sys
+
+    return sys.exc_info()[0] is GeneratorExit
+
+
+@contextmanager
+def when(condition: Condition | bool) -> Iterator[None]:
+    """`with ptoc.when(c):` runs its body where c holds."""
+    if isinstance(condition, bool):
+        condition = Condition(arith.constant(ir.IntegerType.get_signless(1), int(condition), loc=location()))
+    if not isinstance(condition, Condition):
+        raise fail(f"when: a condition such as 'i < n' is expected; got {condition!r}")
+    branch = scf.IfOp(condition.value, loc=location())
+    with _block(branch.then_block):
+        yield
+        scf.YieldOp([], loc=location())
+
+
+def return_if(condition: Condition) -> None:
+    """Ends the kernel (or the section) here where `condition` holds: what follows in the same block runs only where it does not."""
+    where = location()
+    branch = scf.IfOp((~condition).value, loc=where)
+    point = ir.InsertionPoint(branch.then_block)
+    point.__enter__()
+    current().open_blocks[-1].append((point, where))
+
+
+@contextmanager
+def _block(block: ir.Block) -> Iterator[None]:
+    """Emission into a block; early returns opened inside are closed with it."""
+    trace = current()
+    trace.open_blocks.append([])
+    with ir.InsertionPoint(block):
+        yield
+        close_returns()
+    trace.open_blocks.pop()
+
+
+def close_returns() -> None:
+    """Closes the guards that `return_if` opened in the current block."""
+    for point, where in reversed(current().open_blocks[-1]):
+        scf.YieldOp([], loc=where)
+        point.__exit__(None, None, None)
+    current().open_blocks[-1].clear()
+
+
+@contextmanager
+def _section(kind: str) -> Iterator[None]:
+    trace = current()
+    if trace.section:
+        raise fail(f"a {kind} section cannot stand inside a {trace.section} section")
+    op = ir.Operation.create(f"pto.section_{kind}", regions=1, loc=location())
+    block = op.regions[0].blocks.append()
+    trace.section = kind
+    try:
+        with _block(block):
+            for pipe in trace.pipes:
+                pipe._initialize(kind)
+            yield
+    finally:
+        trace.section = ""
+
+
+def cube() -> object:
+    """`with ptoc.cube():` its body runs on the cube core (AIC) of each block."""
+    return _section("cube")
+
+
+def vector() -> object:
+    """`with ptoc.vector():` its body runs on each vector core (AIV) of each block."""
+    return _section("vector")
+
+
+def _id(op: str) -> Index:
+    value = emit(op, results=(ir.IntegerType.get_signless(64),)).result
+    return Index({arith.index_cast(ir.IndexType.get(), value, loc=location()): 1})
+
+
+def block_idx() -> Index:
+    """Number of this block (cube core with its vector cores; in a kernel without cube code: of this vector core)."""
+    return _id("get_block_idx")
+
+
+def num_blocks() -> Index:
+    """Number of blocks that the kernel was launched with."""
+    return _id("get_block_num")
+
+
+def sub_block_idx() -> Index:
+    """Number of this vector core in its block: 0 or 1."""
+    return _id("get_subblock_idx")
+
+
+def program_id(axis: int, grid: tuple[Number, ...]) -> Number:
+    """This block's coordinate along `axis` of a grid whose last axis runs fastest.  Raises ParseError where the axis is none of the grid's."""
+    if not 0 <= axis < len(grid):
+        raise fail(f"program_id: the axis must be 0 to {len(grid) - 1}; got {axis}")
+    index: Number = block_idx()
+    for extent in reversed(grid[axis + 1 :]):
+        index = index // extent
+    return index % grid[axis] if axis else index

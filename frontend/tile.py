@@ -1,0 +1,197 @@
+"""Tiles on chip and views of global memory, as the kernel language handles them."""
+
+from dataclasses import replace
+
+from ptoc.dialect import types as t
+from ptoc.dialect.dtypes import DTYPES, DType
+from ptoc.dialect.mlir import arith, ir
+
+from .builder import constant, current, emit, fail, location, typed
+from .values import Index, Number
+
+UB, L1, L0A, L0B, L0C, BIAS, SCALING = "vec", "mat", "left", "right", "acc", "bias", "scaling"
+
+_LAYOUTS = {
+    "vec": {},
+    "mat": {"blayout": "col_major", "slayout": "row_major"},
+    "left": {"blayout": "row_major", "slayout": "row_major"},
+    "right": {"blayout": "row_major", "slayout": "col_major"},
+    "acc": {"blayout": "col_major", "slayout": "row_major", "fractal": 1024},
+    "bias": {},
+    "scaling": {},
+}
+"""Physical layout of a tile where none is asked for.  Source: pto-isa 3186c381, include/pto/common/pto_tile.hpp (TileLeft, TileRight, TileAcc)."""
+
+LAYOUTS = {
+    "nd": ("row_major", "none_box"),
+    "dn": ("col_major", "none_box"),
+    "nz": ("col_major", "row_major"),
+    "zn": ("row_major", "col_major"),
+    "zz": ("row_major", "row_major"),
+    "nn": ("col_major", "col_major"),
+}
+
+
+class Tile:
+    """A tile of `rows` x `cols` elements in a memory; only its valid part takes part in operations."""
+
+    def __init__(self, value: ir.Value, record: t.Tile, valid: tuple[Number, Number]) -> None:
+        self.value, self.type, self.valid = value, record, valid
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of storage."""
+        return (self.type.rows, self.type.cols)
+
+    @property
+    def dtype(self) -> DType:
+        """Element type."""
+        return self.type.dtype
+
+    def __getitem__(self, key: tuple[slice, slice]) -> "Tile":
+        """The part of the tile that two slices name; it shares the tile's storage, no command is issued.
+
+        The sizes must be known when compiling; offsets may be known at run time.
+        """
+        (row, rows), (col, cols) = (_span(k, n, "tile") for k, n in zip(_two(key), self.shape))
+        if not isinstance(rows, int) or not isinstance(cols, int):
+            raise fail("a part of a tile must have sizes that are known when compiling")
+        record = replace(self.type, rows=rows, cols=cols, v_rows=rows, v_cols=cols)
+        sizes = ir.ArrayAttr.get([ir.IntegerAttr.get(ir.IntegerType.get_signless(64), n) for n in (rows, cols)])
+        op = emit("subview", {"source": self.value, "offsets": [Index.of(row).value(), Index.of(col).value()]}, (typed(record),), {"sizes": sizes})
+        return Tile(op.result, record, (rows, cols))
+
+    def reshape(self, rows: int, cols: int, dtype: DType | None = None, layout: str | None = None) -> "Tile":
+        """The same bytes as another tile; no command is issued."""
+        blayout, slayout = LAYOUTS[layout] if layout else ("row_major", "none_box")
+        record = replace(
+            self.type, rows=rows, cols=cols, v_rows=rows, v_cols=cols, dtype=dtype or self.dtype, blayout=blayout, slayout=slayout
+        )
+        if record.bytes != self.type.bytes:
+            raise fail(f"reshape: {self.type.bytes} bytes cannot become {record.bytes} ({rows}x{cols}x{record.dtype})")
+        return Tile(emit("treshape", {"src": self.value}, (typed(record),)).result, record, (rows, cols))
+
+
+def tile(
+    shape: tuple[int, int] | list[int],
+    dtype: DType,
+    memory: str = UB,
+    *,
+    valid: tuple[Number, Number] | None = None,
+    layout: str | None = None,
+    pad: int = 0,
+    addr: int | None = None,
+    slots: int | None = None,
+) -> "Tile | Slots":
+    """A tile.  valid: the part that holds data (default: all); layout: nd dn nz zn zz nn (default: what the memory's engine wants);
+    addr: byte address in its memory (default: planned); slots: that many copies, chosen by `tiles[i % n]` (default: as the loop's stages say).
+    """
+    if len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
+        raise fail(f"tile: a shape of two positive integers known when compiling is expected; got {shape!r}")
+    if not isinstance(dtype, DType):
+        raise fail(f"tile: an element type such as ptoc.f32 is expected; got {dtype!r}")
+    if memory not in _LAYOUTS:
+        raise fail(f"tile: the memory must be one of UB L1 L0A L0B L0C BIAS SCALING; got {memory!r}")
+    rows, cols = shape
+    valid = valid or (rows, cols)
+    for what, n, limit in zip(("rows", "columns"), valid, shape):
+        if isinstance(n, int) and not 0 <= n <= limit:
+            raise fail(f"tile: valid {what} must be 0 to {limit}; got {n}")
+    facts = dict(_LAYOUTS[memory])
+    if layout:
+        if layout not in LAYOUTS:
+            raise fail(f"tile: layout must be one of {' '.join(LAYOUTS)}; got {layout!r}")
+        facts["blayout"], facts["slayout"] = LAYOUTS[layout]
+    known = [n if isinstance(n, int) else None for n in valid]
+    record = t.Tile(memory, dtype, rows, cols, *known, pad=pad, **facts)
+    operands = {
+        "addr": None if addr is None else constant(addr, ir.IntegerType.get_signless(64)),
+        "valid_row": None if isinstance(valid[0], int) else Index.of(valid[0]).value(),
+        "valid_col": None if isinstance(valid[1], int) else Index.of(valid[1]).value(),
+    }
+    if slots is not None:
+        multi = t.MultiTile(record, slots)
+        return Slots(emit("alloc_multi_tile", operands, (typed(multi),)).result, multi, valid)
+    return Tile(emit("alloc_tile", operands, (typed(record),)).result, record, valid)
+
+
+class Slots:
+    """Several copies of one tile; `slots[i]` is the one with number i (0 <= i < count)."""
+
+    def __init__(self, value: ir.Value, record: t.MultiTile, valid: tuple[Number, Number]) -> None:
+        self.value, self.type, self.valid = value, record, valid
+
+    def __len__(self) -> int:
+        return self.type.count
+
+    def __getitem__(self, index: Number) -> Tile:
+        if isinstance(index, int) and not 0 <= index < len(self):
+            raise fail(f"slot {index} of {len(self)} does not exist")
+        op = emit("multi_tile_get", {"source": self.value, "index": Index.of(index).value()}, (typed(self.type.tile),))
+        return Tile(op.result, self.type.tile, self.valid)
+
+
+class View:
+    """A view of global memory: `view[a:b, c:d]` is a part of it, `view.T` the same elements with the two axes exchanged."""
+
+    def __init__(self, value: ir.Value, shape: tuple[Number, ...], dtype: DType, ptr: ir.Value | None = None, strides: tuple[Number, ...] = ()) -> None:
+        self.value, self.shape, self.dtype, self._ptr, self._strides = value, shape, dtype, ptr, strides
+
+    @staticmethod
+    def of_pointer(ptr: ir.Value, shape: tuple[Number, ...], strides: tuple[Number, ...], dtype: DType, layout: str = "") -> "View":
+        """The view of a pointer: extents and strides in elements."""
+        record = t.View(tuple(n if isinstance(n, int) else None for n in shape), dtype)
+        operands = {"ptr": ptr, "shape": [Index.of(n).value() for n in shape], "strides": [Index.of(n).value() for n in strides]}
+        attributes = {"layout": t.attribute("layout", layout)} if layout else {}
+        return View(emit("make_tensor_view", operands, (typed(record),), attributes).result, shape, dtype, ptr, strides)
+
+    @property
+    def T(self) -> "View":
+        """The transposed view of a whole tensor; no command is issued."""
+        if self._ptr is None or len(self.shape) != 2:
+            raise fail("only a whole two-dimensional tensor can be transposed: write tensor.T[...], not tensor[...].T")
+        return View.of_pointer(self._ptr, self.shape[::-1], self._strides[::-1], self.dtype, "dn")
+
+    def __getitem__(self, key: object) -> "View":
+        """A part: slices a:b (b - a is its size), `:` for all of an axis, an integer for one element of an axis."""
+        keys = key if isinstance(key, tuple) else (key,)
+        if len(keys) > len(self.shape):
+            raise fail(f"{len(keys)} indices for a view of {len(self.shape)} axes")
+        keys = (*keys, *[slice(None)] * (len(self.shape) - len(keys)))
+        spans = [_span(k, n, "view") for k, n in zip(keys, self.shape)]
+        sizes = tuple(size for _, size in spans)
+        record = t.View(tuple(n if isinstance(n, int) else None for n in sizes), self.dtype, "partition_tensor_view")
+        operands = {"source": self.value, "offsets": [Index.of(o).value() for o, _ in spans], "sizes": [Index.of(n).value() for n in sizes]}
+        return View(emit("partition_view", operands, (typed(record),)).result, sizes, self.dtype)
+
+
+def _two(key: object) -> tuple[object, object]:
+    if not isinstance(key, tuple) or len(key) != 2:
+        raise fail("a part of a tile is named by two slices: tile[a:b, c:d]")
+    return key
+
+
+def _span(key: object, extent: Number, what: str) -> tuple[Number, Number]:
+    """Offset and size that a slice or an integer names."""
+    if isinstance(key, slice):
+        if key.step is not None:
+            raise fail(f"a part of a {what} has no step")
+        start = 0 if key.start is None else key.start
+        stop = extent if key.stop is None else key.stop
+        size = stop - start
+        for n in (start, size):
+            if isinstance(n, int) and n < 0:
+                raise fail(f"a part of a {what} must lie inside it; got {start}:{stop} of {extent}")
+        if all(isinstance(n, int) for n in (stop, extent)) and stop > extent:
+            raise fail(f"a part of a {what} must lie inside it; got {start}:{stop} of {extent}")
+        return start, size
+    Index.of(key)
+    return key, 1
+
+
+def index_cast(value: ir.Value) -> Index:
+    """An Index of an integer value."""
+    return Index({arith.index_cast(ir.IndexType.get(), value, loc=location()): 1})
+
+
+__all__ = ["BIAS", "DTYPES", "L0A", "L0B", "L0C", "L1", "SCALING", "UB", "Slots", "Tile", "View", "current", "tile"]
