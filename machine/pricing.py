@@ -79,10 +79,9 @@ def _cycles(chip: Chip, item: WorkItem, cold: bool) -> tuple[Fraction, Fraction]
         return _cube(chip, item)
     if isinstance(item, Transfer):
         return _transfer(chip, item, cold)
-    if isinstance(item, Scalar):
-        cycles = item.operations * exact(chip.number("sync.scalar_operation"))
-        return cycles, cycles
-    raise TypeError(f"not a work item: {item!r}")
+    assert isinstance(item, Scalar), f"not a work item: {item!r}"
+    cycles = item.operations * exact(chip.number("sync.scalar_operation"))
+    return cycles, cycles
 
 
 def _vector(chip: Chip, item: Vector) -> tuple[Fraction, Fraction]:

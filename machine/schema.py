@@ -35,7 +35,7 @@ def quantity(unit: str, *, positive: bool = False, whole: bool = False) -> Any:
         if not math.isfinite(number.value) or number.value < 0 or (positive and number.value == 0):
             raise ValueError(f"expected a value {'above 0' if positive else 'of at least 0'} {unit}, got {number.value}")
         if whole and number.value != int(number.value):
-            raise ValueError(f"expected a whole number of {unit}, got {number.value}")
+            raise ValueError(f"expected a whole number, got {number.value} {unit}")
         return number
 
     return Annotated[Number, AfterValidator(check)]
