@@ -1,0 +1,3 @@
+class Case: pass
+def golden_files(): pass
+def write_golden(): pass

@@ -1,0 +1,141 @@
+"""The state of one C++ file while it is written: lines, names of values, type aliases, helper functions."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from ptoc.dialect.errors import NotSupportedError
+from ptoc.dialect.mlir import ir
+
+_RESERVED = frozenset(
+    "alignas alignof and asm auto bool break case catch char class const constexpr continue default delete do double else enum "
+    "explicit extern false float for friend goto half if inline int long mutable namespace new not operator or private protected public "
+    "register return short signed sizeof static struct switch template this throw true try typedef typename union unsigned using "
+    "virtual void volatile while xor block_idx".split()
+)
+"""Words that no variable may have: keywords of C++, `half`, and a built-in of the NPU compiler."""
+
+
+@dataclass(frozen=True)
+class GmView:
+    """A view of global memory before it is a C++ object: pointer expression, extents and strides as numbers or expressions."""
+
+    pointer: str
+    dtype: Any
+    shape: tuple[int | str, ...]
+    strides: tuple[int | str, ...]
+    layout: str | None
+
+
+@dataclass
+class Writer:
+    """Text of the kernels of one module.
+
+    `expressions`: C++ expression of a value; `addresses`: byte address of a tile; `slots`: address of slot 0 of a multi tile;
+    `views`: views of global memory; `aliases`: C++ type to its name, in the order of first use; `helpers`: names of helper functions used.
+    """
+
+    chip: Any
+    notes: dict[ir.Operation, str]
+    lines: list[str] = field(default_factory=list)
+    depth: int = 0
+    expressions: dict[ir.Value, str] = field(default_factory=dict)
+    addresses: dict[ir.Value, int | str] = field(default_factory=dict)
+    slots: dict[ir.Value, tuple[int | str, str, str]] = field(default_factory=dict)
+    views: dict[ir.Value, GmView] = field(default_factory=dict)
+    pipes: dict[ir.Value, str] = field(default_factory=dict)
+    aliases: dict[str, tuple[str, str]] = field(default_factory=dict)
+    helpers: set[str] = field(default_factory=set)
+    taken: set[str] = field(default_factory=set)
+
+    def line(self, text: str, op: Any = None, pipe: str = "", comment: str = "") -> None:
+        """One line; with `op` its source line, pipe and note follow as a comment."""
+        parts = [comment] if comment else []
+        if op is not None:
+            parts += [source_of(op).rsplit("/", 1)[-1], pipe, self.notes.get(op.operation, "")]
+        remark = ", ".join(part for part in parts if part)
+        self.lines.append("    " * self.depth + text + (f"  // {remark}" if remark else ""))
+
+    @contextmanager
+    def indented(self) -> Iterator[None]:
+        """Lines one level deeper."""
+        self.depth += 1
+        yield
+        self.depth -= 1
+
+    def fresh(self, hint: str) -> str:
+        """A variable name that is not taken yet in this function."""
+        base = re.sub(r"\W+", "_", hint).strip("_") or "value"
+        base = f"v{base}" if base[0].isdigit() else base
+        name, number = base, 1
+        while name in self.taken or name in _RESERVED:
+            number += 1
+            name = f"{base}_{number}"
+        self.taken.add(name)
+        return name
+
+    def name(self, value: ir.Value, hint: str) -> str:
+        """Names a value: its name in the source where it has one, else the hint; later uses print this name."""
+        name = self.fresh(source_name(value) or hint)
+        self.expressions[value] = name
+        return name
+
+    def of(self, value: ir.Value) -> str:
+        """The C++ expression of a value."""
+        if value not in self.expressions:
+            owner = value.owner
+            where = source_of(owner) if isinstance(owner, ir.OpView | ir.Operation) else ""
+            raise NotSupportedError(f"a value of type {value.type} has no C++ form here", where)
+        return self.expressions[value]
+
+    def alias(self, text: str, name: str, comment: str = "") -> str:
+        """The name of a C++ type; a second type that asks for the same name gets a number."""
+        if text not in self.aliases:
+            names = {taken for taken, _ in self.aliases.values()}
+            unique, number = name, 1
+            while unique in names:
+                number += 1
+                unique = f"{name}_{number}"
+            self.aliases[text] = (unique, comment)
+        return self.aliases[text][0]
+
+
+def constant_of(value: ir.Value) -> int | None:
+    """The number behind an integer value that is a constant, through casts; None where it is none."""
+    owner = value.owner
+    if not isinstance(owner, ir.OpView | ir.Operation):
+        return None
+    if owner.operation.name == "arith.constant":
+        attr = owner.operation.attributes["value"]
+        return int(attr.value) if isinstance(attr, ir.IntegerAttr | ir.BoolAttr) else None
+    if owner.operation.name in ("arith.index_cast", "arith.extsi"):
+        return constant_of(owner.operation.operands[0])
+    return None
+
+
+def source_of(op: Any) -> str:
+    """file:line of an op; "" where it has none."""
+    return _file_line(op.operation.location)
+
+
+def _file_line(location: ir.Location) -> str:
+    if isinstance(location, ir.FileLineColLoc):
+        return f"{location.filename}:{location.start_line}"
+    if isinstance(location, ir.NameLoc):
+        return _file_line(location.child_loc)
+    if isinstance(location, ir.CallSiteLoc):
+        return _file_line(location.callee)
+    if isinstance(location, ir.FusedLoc):
+        return next((text for text in map(_file_line, location.locations) if text), "")
+    return ""
+
+
+def source_name(value: ir.Value) -> str:
+    """The name that the user gave to a value, kept as a named location; "" where there is none."""
+    owner = value.owner
+    if not isinstance(owner, ir.OpView | ir.Operation):
+        return ""
+    location = owner.operation.location
+    return location.name_str if isinstance(location, ir.NameLoc) else ""
