@@ -14,6 +14,12 @@ from .op import PtoOp, Record
 REPEAT_BYTES = 256
 """Bytes that one repeat of a vector instruction handles.  Source: pto-isa 3186c381, include/pto/npu/a2a3/common.hpp (REPEAT_BYTE)."""
 
+BLOCK_BYTES = 32
+"""Bytes of a block, the unit of strides and alignment in UB.  Source: pto-isa 3186c381, include/pto/common/constants.hpp."""
+
+V_TO_S, S_TO_V = ("PIPE_V", "PIPE_S", 0), ("PIPE_S", "PIPE_V", 0)
+"""The events that library code takes where its vector and scalar parts alternate: EVENT_ID0."""
+
 DPS = "`ins` `(` {ins} `:` {types} `)` `outs` `(` $dst `:` type($dst) `)` attr-dict"
 
 
@@ -29,6 +35,42 @@ def repeats_of(ref: TileRef) -> int:
     if ref.v_cols == ref.cols or ref.v_rows == 1 or ref.blayout == "col_major":
         return max(1, -(-ref.v_rows * ref.v_cols * size // REPEAT_BYTES))
     return max(1, ref.v_rows * -(-ref.v_cols * size // REPEAT_BYTES))
+
+
+def elements_per_repeat(dtype: str) -> int:
+    """Elements that one repeat handles."""
+    return REPEAT_BYTES // DTYPES[dtype].bytes
+
+
+def elements_per_block(dtype: str) -> int:
+    """Elements in a block of 32 bytes."""
+    return BLOCK_BYTES // DTYPES[dtype].bytes
+
+
+def plain(record: Record, blayouts: tuple[str, ...], *names: str) -> Iterator[str]:
+    """Every named tile is unboxed (slayout none_box) and has one of the block layouts."""
+    for n in names:
+        tile = record.types.get(n)
+        if tile is None or not hasattr(tile, "slayout"):
+            continue
+        if tile.slayout != "none_box":
+            yield f"{n} must be unboxed (slayout=none_box); got slayout={tile.slayout}"
+        elif tile.blayout not in blayouts:
+            yield f"{n} must have blayout {' or '.join(blayouts)}; got {tile.blayout}"
+
+
+def one_dtype(record: Record, *names: str) -> Iterator[str]:
+    """All named tiles have one element type."""
+    tiles = [n for n in names if n in record.types]
+    if len({record.types[n].dtype for n in tiles}) > 1:
+        yield "all tiles must have one element type; got " + ", ".join(f"{n} {record.types[n].dtype}" for n in tiles)
+
+
+def same_extent(record: Record, axis: int, *names: str) -> Iterator[str]:
+    """No two known valid sizes along an axis (0 rows, 1 columns) differ."""
+    known = [(n, record.types[n].valid[axis]) for n in names if n in record.types and record.types[n].valid[axis] is not None]
+    if len({size for _, size in known}) > 1:
+        yield f"valid {('rows', 'columns')[axis]} must be equal; got " + ", ".join(f"{n} {size}" for n, size in known)
 
 
 def same_shapes(record: Record, *names: str) -> Iterator[str]:
@@ -77,6 +119,11 @@ class VectorOp(PtoOp):
         tiles = [n for n, x in record.types.items() if hasattr(x, "loc")]
         yield from in_memory(record, "vec", *tiles)
         yield from of_dtype(record, cls.dtypes, *cls.typed(record))
+
+    @classmethod
+    def internals_of(cls, record: Record) -> dict[str, Any]:
+        """What the library does inside this instance."""
+        return cls.internals
 
     @classmethod
     def typed(cls, record: Record) -> tuple[str, ...]:

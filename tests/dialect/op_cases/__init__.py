@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-
 from ptoc.dialect import types as t
 from ptoc.dialect.dtypes import DTYPES
 
@@ -21,7 +20,7 @@ class Case:
     tiles       operand name to the body of its type: "vec, 32x64xf32, valid=30x60"; views of global memory begin with "gm": "gm, 32x64xf32"
     scalars     operand name to number, for operands that are numbers
     attributes  attribute name to its plain value
-    data        operand name to the kind of its numbers: normal (default for floats), small_int (default for integers), positive, index:N
+    data        operand name to the kind of its numbers: normal (default for floats), small_int (default for integers), positive, near_one, index:N
                 (integers in [0, N)), permutation, mask, zeros
     """
 
@@ -60,6 +59,8 @@ def numbers(rng: np.random.Generator, kind: str, dtype: str, shape: tuple[int, .
     kind, _, limit = (kind or ("normal" if DTYPES[dtype].is_float else "small_int")).partition(":")
     if kind == "normal":
         return rng.standard_normal(shape).astype(np.float32).astype(target)
+    if kind == "near_one":
+        return (rng.random(shape) * 0.25 + 0.875).astype(np.float32).astype(target)
     if kind == "positive":
         return (rng.random(shape) * 3 + 0.25).astype(np.float32).astype(target)
     if kind == "small_int":
