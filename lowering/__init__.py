@@ -1,1 +1,5 @@
+"""Scheduled pto to the simulator IR."""
 
+from .to_sim import lower
+
+__all__ = ["lower"]

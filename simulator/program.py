@@ -23,7 +23,7 @@ class Core(NamedTuple):
         return f"{self.kind}{self.block}" + (f".{self.sub}" if self.kind == "aiv" else "")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Site:
     """One command of the simulator IR, shared by all its dynamic instances.
 

@@ -5,7 +5,7 @@ from typing import Any, Optional
 
 from ..mlir import ir
 from ..op import PtoOp
-from ..types import MultiTileBufType, TensorViewType, TileBufType
+from ..types import MultiTileBufType, PtrType, TensorViewType, Tile, TileBufType
 
 Operand, Result, Region = ir.Value, ir.OpResult, ir.Region
 
@@ -18,6 +18,7 @@ class AllocTile(PtoOp, name="alloc_tile"):
     valid_row: Optional[Operand[Any]] = None
     valid_col: Optional[Operand[Any]] = None
     format = "(`addr` `=` $addr^)? (`valid_row` `=` $valid_row^)? (`valid_col` `=` $valid_col^)? attr-dict `:` type($result)"
+    operand_types = {"addr": "i64"}
 
 
 class AllocMultiTile(PtoOp, name="alloc_multi_tile"):
@@ -28,6 +29,7 @@ class AllocMultiTile(PtoOp, name="alloc_multi_tile"):
     valid_row: Optional[Operand[Any]] = None
     valid_col: Optional[Operand[Any]] = None
     format = "(`addr` `=` $addr^)? (`valid_row` `=` $valid_row^)? (`valid_col` `=` $valid_col^)? attr-dict `:` type($result)"
+    operand_types = {"addr": "i64"}
 
 
 class MultiTileGet(PtoOp, name="multi_tile_get"):
@@ -64,6 +66,7 @@ class MakeTensorView(PtoOp, name="make_tensor_view"):
     strides: Sequence[Operand[Any]]
     result: Result[TensorViewType]
     format = "$ptr `,` `shape` `=` `[` $shape `]` `,` `strides` `=` `[` $strides `]` attr-dict `:` type($result)"
+    operand_types = {"ptr": lambda types: f"!pto.ptr<{types['result'].dtype}>"}
 
 
 class PartitionView(PtoOp, name="partition_view"):
@@ -79,9 +82,9 @@ class PartitionView(PtoOp, name="partition_view"):
 class AddPtr(PtoOp, name="addptr"):
     """A pointer `offset` elements further on."""
 
-    ptr: Operand[Any]
+    ptr: Operand[PtrType]
     offset: Operand[Any]
-    result: Result[Any]
+    result: Result[PtrType]
     format = "$ptr `,` $offset attr-dict `:` type($ptr) `->` type($result)"
 
 
@@ -90,6 +93,7 @@ class GetBlockIdx(PtoOp, name="get_block_idx"):
 
     result: Result[Any]
     format = "attr-dict"
+    result_types = {"result": "i64"}
 
 
 class GetBlockNum(PtoOp, name="get_block_num"):
@@ -97,6 +101,7 @@ class GetBlockNum(PtoOp, name="get_block_num"):
 
     result: Result[Any]
     format = "attr-dict"
+    result_types = {"result": "i64"}
 
 
 class GetSubblockIdx(PtoOp, name="get_subblock_idx"):
@@ -104,6 +109,7 @@ class GetSubblockIdx(PtoOp, name="get_subblock_idx"):
 
     result: Result[Any]
     format = "attr-dict"
+    result_types = {"result": "i64"}
 
 
 class GetSubblockNum(PtoOp, name="get_subblock_num"):
@@ -111,6 +117,7 @@ class GetSubblockNum(PtoOp, name="get_subblock_num"):
 
     result: Result[Any]
     format = "attr-dict"
+    result_types = {"result": "i64"}
 
 
 class SectionCube(PtoOp, name="section_cube", traits=[ir.NoTerminatorTrait]):
@@ -127,3 +134,13 @@ class SectionVector(PtoOp, name="section_vector", traits=[ir.NoTerminatorTrait])
     body: Region
     spelling = "pto.section.vector"
     format = "$body attr-dict"
+
+
+ALIGNMENTS = {"ub": 32, "l1": 32, "l0a": 512, "l0b": 512, "l0c": 512, "bias": 64, "scaling": 128}
+"""Bytes that a tile's address is a multiple of, by memory.  Source: CANN data-movement rules (32 B blocks; L0 by fractals of 512 B)."""
+
+
+def slot_stride(tile: Tile) -> int:
+    """Bytes from one slot of a multi-buffered tile to the next: its size, rounded up to its memory's alignment."""
+    unit = ALIGNMENTS[tile.memory]
+    return -(-tile.bytes // unit) * unit

@@ -1,0 +1,250 @@
+"""The simulator IR: dialect `sim`, one function per kind of core, loops kept, one command per op that an engine runs.
+
+Address arithmetic stays arith, loops stay scf.  Numbers are SSA values, so that a hand-written or edited text simulates as it stands.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from .mlir import ext, ir
+
+Operand, Result = ir.Value, ir.OpResult
+
+SIM_REGISTRY: dict[str, type["SimOp"]] = {}
+"""Op classes by full name (`sim.command`)."""
+
+
+class Sim(ext.Dialect, name="sim"):
+    """The simulator dialect."""
+
+
+class MemoryType(Sim.Type, name="memory"):
+    """A pointer into a tensor in global memory."""
+
+    text: ir.StringAttr
+
+
+class RefType(Sim.Type, name="ref"):
+    """A typed region of a memory."""
+
+    text: ir.StringAttr
+
+
+class ChannelType(Sim.Type, name="channel"):
+    """A slot pipe between the cores of a block."""
+
+    text: ir.StringAttr
+
+
+def sim_type(mnemonic: str, text: str = "") -> ir.Type:
+    """`!sim.<mnemonic><text>` in the current context."""
+    return {"memory": MemoryType, "ref": RefType, "channel": ChannelType}[mnemonic].get(ir.StringAttr.get(text))
+
+
+class SimOp(Sim.Operation):
+    """Base of the simulator's ops; `format` as in the pto dialect."""
+
+    format = ""
+    spelling = ""
+    operand_types: dict = {}
+    result_types: dict = {}
+
+    def __init_subclass__(cls, *, name: str | None = None, **kwargs: Any) -> None:
+        if name is None:
+            super().__init_subclass__(**kwargs)
+            return
+        super().__init_subclass__(name=name, **kwargs)
+        cls.spelling = f"sim.{name}"
+        SIM_REGISTRY[cls.spelling] = cls
+
+    @classmethod
+    def operand_names(cls) -> tuple[str, ...]:
+        """Operands in storage order."""
+        return tuple(f.name for f in cls._fields if type(f).__name__ == "OperandDef")
+
+    @classmethod
+    def result_names(cls) -> tuple[str, ...]:
+        """Results in order."""
+        return tuple(f.name for f in cls._fields if type(f).__name__ == "ResultDef")
+
+    @classmethod
+    def segments(cls) -> tuple[str, ...]:
+        """Per operand: "single", "optional" or "variadic"."""
+        return tuple(f.variadicity.name for f in cls._fields if type(f).__name__ == "OperandDef")
+
+
+class TileRegion(SimOp, name="tile"):
+    """A tile stored at byte `address` of an on-chip memory, its valid part v_rows x v_cols elements.
+
+    Attributes: memory, dtype, rows, cols, blayout, slayout, fractal.
+    """
+
+    address: Operand[Any]
+    v_rows: Operand[Any]
+    v_cols: Operand[Any]
+    result: Result[RefType]
+    format = "$memory `[` $address `]` `valid` `(` $v_rows `,` $v_cols `)` attr-dict"
+    operand_types = dict.fromkeys(("address", "v_rows", "v_cols"), "index")
+    result_types = {"result": "!sim.ref<>"}
+
+
+class PartRegion(SimOp, name="part"):
+    """The region of a tile from element (row, col) on, v_rows x v_cols elements."""
+
+    source: Operand[RefType]
+    row: Operand[Any]
+    col: Operand[Any]
+    v_rows: Operand[Any]
+    v_cols: Operand[Any]
+    result: Result[RefType]
+    format = "$source `at` `(` $row `,` $col `)` `valid` `(` $v_rows `,` $v_cols `)` attr-dict"
+    operand_types = {"source": "!sim.ref<>"} | dict.fromkeys(("row", "col", "v_rows", "v_cols"), "index")
+    result_types = {"result": "!sim.ref<>"}
+
+
+class ReshapeRegion(SimOp, name="reshape"):
+    """The bytes of a tile as another one: dtype, rows, cols, blayout, slayout, fractal."""
+
+    source: Operand[RefType]
+    v_rows: Operand[Any]
+    v_cols: Operand[Any]
+    result: Result[RefType]
+    format = "$source `valid` `(` $v_rows `,` $v_cols `)` attr-dict"
+    operand_types = {"source": "!sim.ref<>", "v_rows": "index", "v_cols": "index"}
+    result_types = {"result": "!sim.ref<>"}
+
+
+class AdvancePointer(SimOp, name="advance"):
+    """A pointer `offset` * `unit` bytes further on in its tensor."""
+
+    pointer: Operand[MemoryType]
+    offset: Operand[Any]
+    result: Result[MemoryType]
+    format = "$pointer `by` $offset attr-dict `:` type($pointer)"
+    operand_types = {"offset": "index"}
+    result_types = {"result": "!sim.memory<>"}
+
+
+class ViewRegion(SimOp, name="view"):
+    """A region of global memory: element (i0, ..) lies at pointer + sum(i_k * strides_k) elements of `dtype`."""
+
+    pointer: Operand[MemoryType]
+    sizes: Sequence[Operand[Any]]
+    strides: Sequence[Operand[Any]]
+    result: Result[RefType]
+    format = "$pointer `sizes` `[` $sizes `]` `strides` `[` $strides `]` attr-dict `:` type($pointer)"
+    operand_types = {"sizes": "index", "strides": "index"}
+    result_types = {"result": "!sim.ref<>"}
+
+
+class SliceRegion(SimOp, name="slice"):
+    """The part of a region of global memory from `offsets` on, of the given sizes."""
+
+    source: Operand[RefType]
+    offsets: Sequence[Operand[Any]]
+    sizes: Sequence[Operand[Any]]
+    result: Result[RefType]
+    format = "$source `at` `[` $offsets `]` `sizes` `[` $sizes `]` attr-dict"
+    operand_types = {"source": "!sim.ref<>", "offsets": "index", "sizes": "index"}
+    result_types = {"result": "!sim.ref<>"}
+
+
+class CommandOp(SimOp, name="command"):
+    """One command: what it means (`op`), the engine, its operands by name, what it reads and writes, its work, attributes of the op."""
+
+    operands_: Sequence[Operand[Any]]
+    results_: Sequence[Result[Any]]
+    format = "$op `on` $pipe `(` $operands_ `)` attr-dict `:` functional-type"
+
+
+class SetOp(SimOp, name="set"):
+    """Raises flag `id` of (pipe -> peer) when all earlier commands of `pipe` are complete."""
+
+    id: Operand[Any]
+    format = "$pipe `to` $peer `id` $id attr-dict"
+    operand_types = {"id": "index"}
+
+
+class WaitOp(SimOp, name="wait"):
+    """Holds `peer` until flag `id` of (pipe -> peer) is raised, and clears it."""
+
+    id: Operand[Any]
+    format = "$pipe `to` $peer `id` $id attr-dict"
+    operand_types = {"id": "index"}
+
+
+class BarrierOp(SimOp, name="barrier"):
+    """Holds `pipe` until its earlier commands are complete; ALL holds the scalar unit until every pipe is drained."""
+
+    format = "$pipe attr-dict"
+
+
+class ChannelOp(SimOp, name="channel"):
+    """A slot pipe: name, producer (aic | aiv), slots, slot_bytes, period (slots per acknowledgement), flag_ready, flag_free."""
+
+    result: Result[ChannelType]
+    format = "attr-dict"
+    result_types = {"result": "!sim.channel<>"}
+
+
+class AcquireOp(SimOp, name="acquire"):
+    """Takes the next slot, waiting (on a3 the scalar unit, on a5 `pipe`) where it is not known to be free; gives its byte offset in the ring."""
+
+    channel: Operand[ChannelType]
+    slot: Result[Any]
+    format = "$channel attr-dict"
+    operand_types = {"channel": "!sim.channel<>"}
+    result_types = {"slot": "index"}
+
+
+class PushOp(SimOp, name="push"):
+    """Signals the consumer from `pipe` that the slot last acquired is filled."""
+
+    channel: Operand[ChannelType]
+    format = "$channel `on` $pipe attr-dict"
+    operand_types = {"channel": "!sim.channel<>"}
+
+
+class TakeOp(SimOp, name="take"):
+    """Waits for the next filled slot; gives its byte offset in the ring."""
+
+    channel: Operand[ChannelType]
+    slot: Result[Any]
+    format = "$channel attr-dict"
+    operand_types = {"channel": "!sim.channel<>"}
+    result_types = {"slot": "index"}
+
+
+class ReleaseOp(SimOp, name="release"):
+    """Gives the oldest taken slot back: every `period` slots a signal from `pipe`.  With `unnamed` nothing is signalled, as in the library."""
+
+    channel: Operand[ChannelType]
+    format = "$channel `on` $pipe attr-dict"
+    operand_types = {"channel": "!sim.channel<>"}
+
+
+class SignalOp(SimOp, name="signal"):
+    """Raises cross-core flag `id` from `pipe` for the peer cores of the block."""
+
+    id: Operand[Any]
+    format = "$pipe `id` $id attr-dict"
+    operand_types = {"id": "index"}
+
+
+class AwaitOp(SimOp, name="await"):
+    """Waits for cross-core flag `id`: on a3 the scalar unit, on a5 `pipe`."""
+
+    id: Operand[Any]
+    format = "$pipe `id` $id attr-dict"
+    operand_types = {"id": "index"}
+
+
+class IdOp(SimOp, name="id"):
+    """A number of this core: of = block_idx, block_num, subblock_idx or subblock_num."""
+
+    result: Result[Any]
+    format = "$of attr-dict"
+    result_types = {"result": "index"}
+
+
+__all__ = ["SIM_REGISTRY", "Sim", "sim_type"]

@@ -1,0 +1,61 @@
+"""Regions while a stream is elaborated: parts, reshapes and slices of refs, pointers, integer arithmetic as the IR defines it."""
+
+from typing import NamedTuple
+
+from ptoc.dialect.dtypes import DTYPES
+from ptoc.dialect.errors import NotSupportedError
+from ptoc.dialect.layout import TileRef, ViewRef
+
+
+class Memory(NamedTuple):
+    """A pointer: tensor and byte offset in it."""
+
+    name: str
+    offset: int
+
+
+def part(ref: TileRef, row: int, col: int, v_rows: int, v_cols: int) -> TileRef:
+    """The region of a tile from (row, col) on."""
+    return ref._replace(row=ref.row + row, col=ref.col + col, v_rows=v_rows, v_cols=v_cols)
+
+
+def reshape(ref: TileRef, v_rows: int, v_cols: int, dtype: str, rows: int, cols: int, blayout: str, slayout: str, fractal: int) -> TileRef:
+    """The bytes of a tile as another one.  Raises NotSupportedError for a part that does not begin a contiguous run of the right size."""
+    address = ref.address
+    if ref.row or ref.col:
+        whole_rows = ref.slayout == "none_box" and ref.blayout == "row_major" and ref.col == 0
+        if not whole_rows:
+            raise NotSupportedError("a reshape of a part of a tile needs a part that is contiguous")
+        address += ref.row * ref.cols * DTYPES[ref.dtype].bytes
+    return TileRef(ref.memory, address, dtype, rows, cols, blayout, slayout, fractal, 0, 0, v_rows, v_cols)
+
+
+def view(pointer: Memory, dtype: str, sizes: tuple[int, ...], strides: tuple[int, ...]) -> ViewRef:
+    """A region of global memory at a pointer."""
+    size = DTYPES[dtype].bytes
+    if pointer.offset % size:
+        raise NotSupportedError(f"a view of {dtype} at byte {pointer.offset} of {pointer.name} is not aligned to its elements")
+    return ViewRef(pointer.name, pointer.offset // size, dtype, sizes, strides)
+
+
+def slice_(ref: ViewRef, offsets: tuple[int, ...], sizes: tuple[int, ...]) -> ViewRef:
+    """A part of a region of global memory."""
+    offset = ref.offset
+    for o, s in zip(offsets, ref.strides):
+        offset += o * s
+    return ViewRef(ref.memory, offset, ref.dtype, sizes, ref.strides)
+
+
+def advance(pointer: Memory, offset: int, unit: int) -> Memory:
+    """A pointer further on."""
+    return Memory(pointer.name, pointer.offset + offset * unit)
+
+
+def quotient(a: int, b: int) -> int:
+    """a / b rounded to zero."""
+    return -(-a // b) if (a < 0) != (b < 0) else a // b
+
+
+def remainder(a: int, b: int) -> int:
+    """a - b * quotient(a, b)."""
+    return a - b * quotient(a, b)

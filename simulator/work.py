@@ -1,0 +1,31 @@
+"""Work of a command: what its text states, or, where sizes are known at run time only, what the op's class says of these regions."""
+
+from functools import lru_cache
+from typing import Any
+
+from ptoc.dialect.layout import TileRef, ViewRef
+from ptoc.dialect.op import REGISTRY, PtoOp
+from ptoc.machine.work import WorkItem
+
+from .program import Site
+
+
+def op_class(spelling: str) -> type[PtoOp]:
+    """The op class of a spelling (`pto.tmatmul.acc`)."""
+    return _by_spelling()[spelling]
+
+
+@lru_cache(maxsize=1)
+def _by_spelling() -> dict[str, type[PtoOp]]:
+    return {cls.spelling: cls for cls in REGISTRY.values()}
+
+
+def work_of(site: Site, text: str, operands: tuple[tuple[str, Any], ...]) -> tuple[WorkItem, ...]:
+    """The work items of one dynamic command; alike commands share the computation."""
+    key = tuple((name, v._replace(address=0) if type(v) is TileRef else v._replace(offset=0) if type(v) is ViewRef else None) for name, v in operands)
+    return _work(site, key)
+
+
+@lru_cache(maxsize=65536)
+def _work(site: Site, operands: tuple[tuple[str, Any], ...]) -> tuple[WorkItem, ...]:
+    return op_class(site.op).work(dict(operands), site.attributes)

@@ -1,0 +1,325 @@
+"""One function of the simulator IR, written out as a Python function that appends commands.
+
+Values that are known when writing (constants, and what is computed from constants alone) are folded; the rest becomes local variables.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ptoc.dialect.errors import NotSupportedError
+from ptoc.dialect.layout import TileRef, ViewRef
+from ptoc.dialect.mlir import func, ir
+from ptoc.dialect.op import location_of, plain
+
+from . import regions
+from .channel import Channel
+from .program import Command, Site
+from .work import work_of
+
+BINARY = {
+    "addi": "{0} + {1}", "subi": "{0} - {1}", "muli": "{0} * {1}", "divsi": "quotient({0}, {1})", "divui": "{0} // {1}",
+    "floordivsi": "{0} // {1}", "ceildivsi": "-(-{0} // {1})", "ceildivui": "-(-{0} // {1})", "remsi": "remainder({0}, {1})",
+    "remui": "{0} % {1}", "minsi": "min({0}, {1})", "minui": "min({0}, {1})", "maxsi": "max({0}, {1})", "maxui": "max({0}, {1})",
+    "andi": "{0} & {1}", "ori": "{0} | {1}", "xori": "{0} ^ {1}", "shli": "{0} << {1}", "shrsi": "{0} >> {1}", "shrui": "{0} >> {1}",
+    "addf": "{0} + {1}", "subf": "{0} - {1}", "mulf": "{0} * {1}", "divf": "{0} / {1}", "maximumf": "max({0}, {1})",
+    "minimumf": "min({0}, {1})", "negf": "-{0}", "select": "({1} if {0} else {2})", "index_cast": "{0}", "index_castui": "{0}",
+    "extsi": "{0}", "extui": "{0}", "trunci": "{0}", "extf": "{0}", "truncf": "{0}", "sitofp": "float({0})", "uitofp": "float({0})",
+    "fptosi": "int({0})",
+}  # fmt: skip
+COMPARE = {0: "==", 1: "!=", 2: "<", 3: "<=", 4: ">", 5: ">=", 6: "<", 7: "<=", 8: ">", 9: ">="}
+COMPARE_FLOAT = {1: "==", 2: ">", 3: ">=", 4: "<", 5: "<=", 6: "!=", 13: "!="}
+
+
+class Folded:
+    """A value known when writing; `name` is the constant's name in the written code."""
+
+    def __init__(self, value: Any, name: str) -> None:
+        self.value, self.name = value, name
+
+
+def write_stream(function: func.FuncOp, arch: str, sites: list[Site], vectors: int) -> tuple[Callable[..., None], list[tuple[str, str | None]]]:
+    """(run, arguments): run(append, block, blocks, sub, channels, load, *values) appends one core's commands.
+
+    arguments: (name, element type or None for a number) of each.  New sites are added to `sites`.
+    """
+    writer = _Writer(arch, sites, vectors)
+    return writer.write(function)
+
+
+class _Writer:
+    def __init__(self, arch: str, sites: list[Site], vectors: int) -> None:
+        self.arch, self.sites, self.vectors = arch, sites, vectors
+        self.lines: list[str] = []
+        self.depth = 1
+        self.values: dict[ir.Value, str | Folded] = {}
+        self.scope: dict[str, Any] = {
+            "Command": Command, "TileRef": TileRef, "ViewRef": ViewRef, "Channel": Channel, "work_of": work_of,
+            **{n: getattr(regions, n) for n in ("part", "reshape", "view", "slice_", "advance", "quotient", "remainder", "Memory")},
+        }  # fmt: skip
+        self.count = 0
+
+    def write(self, function: func.FuncOp) -> tuple[Callable[..., None], list[tuple[str, str | None]]]:
+        block = function.entry_block
+        names = plain(function.attributes["sim.arg_names"]) if "sim.arg_names" in function.attributes else []
+        arguments = []
+        for i, argument in enumerate(block.arguments):
+            name = names[i] if i < len(names) else f"arg{i}"
+            self.values[argument] = f"a{i}"
+            arguments.append((name, _element(argument.type)))
+        self.block(block)
+        head = ", ".join(["append", "block", "blocks", "sub", "channels", "load", *[f"a{i}" for i in range(len(arguments))]])
+        source = "\n".join([f"def stream({head}):", *self.lines, "    return None"])
+        exec(compile(source, f"<stream {function.name.value}>", "exec"), self.scope)
+        return self.scope["stream"], arguments
+
+    # values
+
+    def line(self, text: str) -> None:
+        self.lines.append("    " * self.depth + text)
+
+    def name(self, stem: str) -> str:
+        self.count += 1
+        return f"{stem}{self.count}"
+
+    def fold(self, value: Any) -> Folded:
+        if type(value) in (int, bool):
+            return Folded(value, repr(value) if value >= 0 else f"({value!r})")
+        name = self.name("K")
+        self.scope[name] = value
+        return Folded(value, name)
+
+    def text(self, value: ir.Value) -> str:
+        known = self.values[value]
+        return known.name if isinstance(known, Folded) else known
+
+    def texts(self, values: Any) -> list[str]:
+        return [self.text(v) for v in values]
+
+    def known(self, *values: ir.Value) -> bool:
+        return all(isinstance(self.values[v], Folded) for v in values)
+
+    def define(self, result: ir.Value, expression: str, inputs: list[ir.Value]) -> None:
+        """Binds a result to an expression of its inputs, folded where all are known."""
+        if self.known(*inputs):
+            self.values[result] = self.fold(eval(expression, self.scope))
+            return
+        name = self.name("v")
+        self.line(f"{name} = {expression}")
+        self.values[result] = name
+
+    def site(self, op: ir.Operation, kind: str, name: str, pipe: str, **facts: Any) -> str:
+        site = Site(len(self.sites), kind, name, pipe, location_of(op), **facts)
+        self.sites.append(site)
+        return self.fold(site).name
+
+    # structure
+
+    def block(self, block: ir.Block) -> None:
+        for op in block.operations:
+            self.op(op.operation)
+
+    def op(self, op: ir.Operation) -> None:
+        stem = op.name.replace(".", "_")
+        method = getattr(self, f"_{stem}", None)
+        if method is not None:
+            method(op)
+        elif op.name.startswith("arith.") and op.name[6:] in BINARY:
+            self.define(op.results[0], BINARY[op.name[6:]].format(*self.texts(op.operands)), list(op.operands))
+        else:
+            raise NotSupportedError(f"'{op.name}' cannot be simulated", location_of(op))
+
+    def _func_return(self, op: ir.Operation) -> None:
+        self.line("return None" if self.depth > 1 else "pass")
+
+    def _arith_constant(self, op: ir.Operation) -> None:
+        self.values[op.results[0]] = self.fold(plain(op.attributes["value"]))
+
+    def _arith_cmpi(self, op: ir.Operation) -> None:
+        a, b = self.texts(op.operands)
+        self.define(op.results[0], f"{a} {COMPARE[plain(op.attributes['predicate'])]} {b}", list(op.operands))
+
+    def _arith_cmpf(self, op: ir.Operation) -> None:
+        a, b = self.texts(op.operands)
+        self.define(op.results[0], f"{a} {COMPARE_FLOAT[plain(op.attributes['predicate'])]} {b}", list(op.operands))
+
+    def results(self, op: ir.Operation) -> list[str]:
+        names = [self.name("v") for _ in op.results]
+        self.values.update(zip(op.results, names))
+        return names
+
+    def region(self, block: ir.Block, targets: list[str]) -> None:
+        """A nested block; its yield assigns `targets`."""
+        self.depth += 1
+        start = len(self.lines)
+        for op in block.operations:
+            if op.operation.name == "scf.yield":
+                self.assign(targets, list(op.operation.operands))
+            else:
+                self.op(op.operation)
+        if len(self.lines) == start:
+            self.line("pass")
+        self.depth -= 1
+
+    def assign(self, targets: list[str], values: list[ir.Value]) -> None:
+        if targets:
+            self.line(f"{', '.join(targets)} = {', '.join(self.texts(values))}")
+
+    def _scf_for(self, op: ir.Operation) -> None:
+        low, high, step, *initial = op.operands
+        block = op.regions[0].blocks[0]
+        induction, *carried = block.arguments
+        names = self.results(op)
+        self.assign(names, initial)
+        self.values.update(zip(carried, names))
+        variable = self.name("i")
+        self.values[induction] = variable
+        self.line(f"for {variable} in range({self.text(low)}, {self.text(high)}, {self.text(step)}):")
+        self.region(block, names)
+
+    def _scf_if(self, op: ir.Operation) -> None:
+        names = self.results(op)
+        self.line(f"if {self.text(op.operands[0])}:")
+        self.region(op.regions[0].blocks[0], names)
+        if len(op.regions[1].blocks):
+            self.line("else:")
+            self.region(op.regions[1].blocks[0], names)
+
+    def _scf_while(self, op: ir.Operation) -> None:
+        names = self.results(op)
+        before, after = op.regions[0].blocks[0], op.regions[1].blocks[0]
+        state = [self.name("v") for _ in before.arguments]
+        self.assign(state, list(op.operands))
+        self.values.update(zip(before.arguments, state))
+        self.line("while True:")
+        self.depth += 1
+        for inner in before.operations:
+            if inner.operation.name == "scf.condition":
+                condition, *values = inner.operation.operands
+                self.assign(names, values)
+                self.line(f"if not {self.text(condition)}: break")
+            else:
+                self.op(inner.operation)
+        self.depth -= 1
+        self.values.update(zip(after.arguments, names))
+        self.region(after, state)
+
+    # the sim dialect
+
+    def _sim_id(self, op: ir.Operation) -> None:
+        names = {"block_idx": "block", "block_num": "blocks", "subblock_idx": "sub", "subblock_num": repr(self.vectors)}
+        self.values[op.results[0]] = names[plain(op.attributes["of"])]
+
+    def _layout(self, op: ir.Operation) -> str:
+        return ", ".join(repr(plain(op.attributes[k])) for k in ("dtype", "rows", "cols", "blayout", "slayout", "fractal"))
+
+    def _sim_tile(self, op: ir.Operation) -> None:
+        address, rows, cols = self.texts(op.operands)
+        memory = plain(op.attributes["memory"])
+        self.define(op.results[0], f"TileRef({memory!r}, {address}, {self._layout(op)}, 0, 0, {rows}, {cols})", list(op.operands))
+
+    def _sim_part(self, op: ir.Operation) -> None:
+        self.define(op.results[0], f"part({', '.join(self.texts(op.operands))})", list(op.operands))
+
+    def _sim_reshape(self, op: ir.Operation) -> None:
+        self.define(op.results[0], f"reshape({', '.join(self.texts(op.operands))}, {self._layout(op)})", list(op.operands))
+
+    def _sim_advance(self, op: ir.Operation) -> None:
+        pointer, offset = self.texts(op.operands)
+        self.define(op.results[0], f"advance({pointer}, {offset}, {plain(op.attributes['unit'])})", list(op.operands))
+
+    def _lists(self, op: ir.Operation) -> tuple[str, str, str]:
+        sizes = plain(op.attributes["operandSegmentSizes"])
+        first, *rest = self.texts(op.operands)
+        left, right = rest[: sizes[1]], rest[sizes[1] :]
+        return first, _tuple(left), _tuple(right)
+
+    def _sim_view(self, op: ir.Operation) -> None:
+        pointer, sizes, strides = self._lists(op)
+        self.define(op.results[0], f"view({pointer}, {plain(op.attributes['dtype'])!r}, {sizes}, {strides})", list(op.operands))
+
+    def _sim_slice(self, op: ir.Operation) -> None:
+        source, offsets, sizes = self._lists(op)
+        self.define(op.results[0], f"slice_({source}, {offsets}, {sizes})", list(op.operands))
+
+    def _sim_command(self, op: ir.Operation) -> None:
+        facts = {name: plain(attr) for name, attr in op.attributes.items() if name != "attributes"}
+        inner = op.attributes["attributes"] if "attributes" in op.attributes else {}
+        attributes = {named.name: plain(named.attr) for named in inner} if inner else {}
+        site = self.site(op, "work", facts["op"], facts["pipe"], attributes=attributes)
+        operands = _tuple([f"({name!r}, {self.text(v)})" for name, v in zip(facts["names"], op.operands)])
+        work = f"work_of({site}, {facts['work']!r}, {operands})"
+        command = f"Command({site}, -1, {work}, {operands}, {_tuple(map(repr, facts['reads']))}, {_tuple(map(repr, facts['writes']))})"
+        self.append(command, self.known(*op.operands))
+
+    def append(self, expression: str, known: bool) -> None:
+        """Appends a command; one made of constants alone is made once."""
+        self.line(f"append({self.fold(eval(expression, self.scope)).name if known else expression})")
+
+    def _flag(self, op: ir.Operation, kind: str) -> None:
+        pipe, peer = plain(op.attributes["pipe"]), plain(op.attributes["peer"])
+        if kind == "wait":
+            pipe, peer = peer, pipe
+        site = self.site(op, kind, f"{kind}_flag", pipe, peer=peer)
+        self.append(f"Command({site}, {self.text(op.operands[0])})", self.known(op.operands[0]))
+
+    def _sim_set(self, op: ir.Operation) -> None:
+        self._flag(op, "set")
+
+    def _sim_wait(self, op: ir.Operation) -> None:
+        self._flag(op, "wait")
+
+    def _sim_barrier(self, op: ir.Operation) -> None:
+        self.append(f"Command({self.site(op, 'barrier', 'pipe_barrier', plain(op.attributes['pipe']))})", True)
+
+    def _sim_signal(self, op: ir.Operation) -> None:
+        site = self.site(op, "signal", "signal", plain(op.attributes["pipe"]))
+        self.append(f"Command({site}, {self.text(op.operands[0])})", self.known(op.operands[0]))
+
+    def _sim_await(self, op: ir.Operation) -> None:
+        site = self.site(op, "await", "await", plain(op.attributes["pipe"]))
+        self.append(f"Command({site}, {self.text(op.operands[0])})", self.known(op.operands[0]))
+
+    def _sim_channel(self, op: ir.Operation) -> None:
+        facts = {name: plain(attr) for name, attr in op.attributes.items()}
+        name = self.name("ch")
+        numbers = ", ".join(str(facts[k]) for k in ("slots", "slot_bytes", "period", "flag_ready", "flag_free"))
+        self.line(f"{name} = Channel({numbers})")
+        self.values[op.results[0]] = name
+        self.scope[f"facts_{name}"] = facts
+
+    def _token(self, op: ir.Operation, kind: str, what: str, flag: str, pipe: str) -> tuple[str, str]:
+        """(channel variable, constant command) of a channel op."""
+        channel = self.text(op.operands[0])
+        facts = self.scope[f"facts_{channel}"]
+        site = self.site(op, kind, what, pipe, channel=facts["name"])
+        return channel, self.fold(Command(self.scope[site], facts[flag])).name
+
+    def _sim_acquire(self, op: ir.Operation) -> None:
+        channel, command = self._token(op, "await", "talloc", "flag_free", "S")
+        name = self.results(op)[0]
+        self.line(f"{name} = {channel}.acquire(append, {command})")
+
+    def _sim_push(self, op: ir.Operation) -> None:
+        _, command = self._token(op, "signal", "tpush", "flag_ready", plain(op.attributes["pipe"]))
+        self.line(f"append({command})")
+
+    def _sim_take(self, op: ir.Operation) -> None:
+        channel, command = self._token(op, "await", "tpop", "flag_ready", "S")
+        name = self.results(op)[0]
+        self.line(f"{name} = {channel}.take(append, {command})")
+
+    def _sim_release(self, op: ir.Operation) -> None:
+        if "unnamed" in op.attributes:
+            return
+        channel, command = self._token(op, "signal", "tfree", "flag_free", plain(op.attributes["pipe"]))
+        self.line(f"{channel}.release(append, {command})")
+
+
+def _tuple(parts: Any) -> str:
+    parts = list(parts)
+    return f"({', '.join(parts)},)" if parts else "()"
+
+
+def _element(type_: ir.Type) -> str | None:
+    """Element type of a !sim.memory argument, None for a number."""
+    return ir.StringAttr(type_.params[0]).value if isinstance(type_, ir.DynamicType) else None
