@@ -49,7 +49,9 @@ class PtoOp(t.Pto.Operation):
     """Base of all ops.  Facts with their defaults; a family or an op overrides what differs.
 
     spelling   name in text, where it has dots (`pto.tmatmul.acc`)
-    format     assembly format in MLIR's declarative mini-language
+    format     assembly format in MLIR's declarative mini-language, or a tuple of them: the first that fits is taken
+    operand_types, result_types   types that the format does not spell, by name: text, or a function of the spelled types' records (else index)
+    enums      attributes that may be written as `<VALUE>` alone: name to the attribute's mnemonic ({"src_pipe": "pipe"})
     pipe       the engine: V M MTE1 MTE2 MTE3 FIX S, or "" for ops that issue no command; `pipe_of` where it depends on the operands
     reads      names of operands whose data is read;  writes: names of those written (an accumulator is in both)
     cpp        C++ call; {name} is an operand, {name.type} its C++ type, {attribute} an attribute's C++ spelling
@@ -58,6 +60,9 @@ class PtoOp(t.Pto.Operation):
 
     spelling = ""
     format = ""
+    operand_types = {}
+    result_types = {}
+    enums = {}
     pipe = ""
     reads = ()
     writes = ()
@@ -166,13 +171,13 @@ def location_of(op: ir.Operation) -> str:
 
 def location_text(location: ir.Location) -> str:
     """file:line of a location."""
-    if location.is_a_file():
+    if isinstance(location, ir.FileLineColLoc):
         return f"{location.filename}:{location.start_line}"
-    if location.is_a_name():
+    if isinstance(location, ir.NameLoc):
         return location_text(location.child_loc)
-    if location.is_a_callsite():
+    if isinstance(location, ir.CallSiteLoc):
         return location_text(location.callee)
-    if location.is_a_fused():
+    if isinstance(location, ir.FusedLoc):
         texts = [location_text(child) for child in location.locations]
         return next((text for text in texts if text), "")
     return ""

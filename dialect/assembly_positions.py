@@ -1,0 +1,102 @@
+"""Translated text that remembers where each piece came from, and MLIR's diagnostics told in the user's places."""
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+from .assembly_scan import Scanner
+from .assembly_symbols import Symbols
+from .errors import ParseError, PtocError, VerifyError
+from .mlir import ir
+
+
+@dataclass
+class Output:
+    """Pieces of translated text, each with the offset in the source that it stands for."""
+
+    pieces: list[tuple[str, int, bool]] = field(default_factory=list)
+
+    def copy(self, source: str, begin: int, end: int) -> None:
+        """A piece that is taken over as it is."""
+        if end > begin:
+            self.pieces.append((source[begin:end], begin, True))
+
+    def write(self, text: str, at: int) -> None:
+        """A piece that stands for the source at one offset."""
+        self.pieces.append((text, at, False))
+
+    def extend(self, other: "Output") -> None:
+        """All pieces of another output."""
+        self.pieces.extend(other.pieces)
+
+    def text(self) -> str:
+        """The whole text."""
+        return "".join(piece for piece, _, _ in self.pieces)
+
+
+class Positions:
+    """From line and column in the translated text to line and column in the user's."""
+
+    def __init__(self, output: Output, scan: Scanner, symbols: Symbols) -> None:
+        self.scan = scan
+        self.symbols = symbols
+        self.text = output.text()
+        self.pieces = output.pieces
+        self._lines = [0, *(m.end() for m in re.finditer("\n", self.text))]
+        self._begins = []
+        at = 0
+        for piece, _, _ in output.pieces:
+            self._begins.append(at)
+            at += len(piece)
+        self._ascii = self.text.isascii()
+        self._spellings = {name: cls.spelling for d in symbols.dialects.values() for name, cls in d.registry.items() if cls.spelling != name}
+
+    def place(self, line: int, column: int) -> tuple[int, int]:
+        """The user's line and column."""
+        begin = self._lines[min(line, len(self._lines)) - 1]
+        if not self._ascii:
+            column = len(self.text[begin:].split("\n", 1)[0].encode()[: column - 1].decode(errors="ignore")) + 1
+        at = begin + column - 1
+        k = max(0, bisect_right(self._begins, at) - 1)
+        if not self.pieces:
+            return 1, 1
+        _, source, verbatim = self.pieces[k]
+        return self.scan.location(source + (at - self._begins[k] if verbatim else 0))
+
+    def locate(self, module: ir.Module) -> None:
+        """Gives every op whose location is one of the translated text its place in the user's file."""
+        filename = self.scan.filename
+
+        def relocate(op: ir.Operation) -> ir.WalkResult:
+            location = op.location
+            if isinstance(location, ir.FileLineColLoc) and location.filename == "-":
+                op.location = ir.Location.file(filename, *self.place(location.start_line, location.start_col))
+            return ir.WalkResult.ADVANCE
+
+        module.operation.walk(relocate)
+
+    def error(self, error: ir.MLIRError) -> PtocError:
+        """All diagnostics of a failure, one per line, as ParseError or (a rule of the dialect is broken) VerifyError."""
+        lines = [(self.where(d.location), self._message(d)) for d in error.error_diagnostics] or [("", str(error))]
+        broken = all(re.match(r"'[\w.]+'(:| op )", message) for _, message in lines)
+        text = "\n".join(f"{where}: {message}" if where and k else message for k, (where, message) in enumerate(lines))
+        return (VerifyError if broken else ParseError)(text, lines[0][0])
+
+    def where(self, location: ir.Location) -> str:
+        """file:line:col of the user's text."""
+        if not isinstance(location, ir.FileLineColLoc):
+            return self.scan.filename
+        if location.filename != "-":
+            return f"{location.filename}:{location.start_line}:{location.start_col}"
+        line, column = self.place(location.start_line, location.start_col)
+        return f"{self.scan.filename}:{line}:{column}"
+
+    def _message(self, diagnostic: ir.DiagnosticInfo) -> str:
+        text = diagnostic.message
+        for note in diagnostic.notes:
+            if not note.message.startswith("see current operation"):
+                text += f" ({note.message}: {self.where(note.location)})"
+        text = self.symbols.outside(text)
+        for name, spelling in self._spellings.items():
+            text = text.replace(f"'{name}'", f"'{spelling}'")
+        return text
