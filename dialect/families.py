@@ -73,6 +73,11 @@ def same_extent(record: Record, axis: int, *names: str) -> Iterator[str]:
         yield f"valid {('rows', 'columns')[axis]} must be equal; got " + ", ".join(f"{n} {size}" for n, size in known)
 
 
+def scratch(values: dict[str, Any]) -> dict[str, np.ndarray]:
+    """What an op leaves in its scratch operand, where it has one: anything."""
+    return {"tmp": values["tmp"]} if "tmp" in values else {}
+
+
 def same_shapes(record: Record, *names: str) -> Iterator[str]:
     """All named tiles have one storage shape and no two known valid sizes differ."""
     tiles = [(n, record.types[n]) for n in names if n in record.types]

@@ -21,6 +21,7 @@ from ..families import (
     plain,
     repeats_of,
     same_extent,
+    scratch,
 )
 from ..layout import Ref, TileRef
 from ..mlir import ir
@@ -76,7 +77,7 @@ class RowExpandBinary(VectorOp):
         dst = values["dst"]
         sources = (values[n][:, np.arange(dst.shape[1]) % values[n].shape[1]] for n in cls.reads)
         with np.errstate(all="ignore"):
-            return {"dst": cls.numpy(*sources).astype(dst.dtype, copy=False)}
+            return {"dst": cls.numpy(*sources).astype(dst.dtype, copy=False)} | scratch(values)
 
     @classmethod
     def work(cls, refs: dict[str, Ref], attributes: dict[str, Any]) -> tuple[WorkItem, ...]:
@@ -136,7 +137,7 @@ class TRowExpandSub(RowExpandBinary, name="trowexpandsub"):
     src1: Operand[Tile]
     dst: Operand[Tile]
     tmp: Optional[Operand[Tile]] = None
-    cpp = "TROWEXPANDSUB({dst}, {src0}, {src1}{, tmp});"
+    cpp = "TROWEXPANDSUB({dst}, {src0}, {src1}[, {tmp}]);"
     numpy, instruction = np.subtract, "vsub"
 
 
@@ -147,7 +148,7 @@ class TRowExpandMul(RowExpandBinary, name="trowexpandmul"):
     src1: Operand[Tile]
     dst: Operand[Tile]
     tmp: Optional[Operand[Tile]] = None
-    cpp = "TROWEXPANDMUL({dst}, {src0}, {src1}{, tmp});"
+    cpp = "TROWEXPANDMUL({dst}, {src0}, {src1}[, {tmp}]);"
     numpy, instruction = np.multiply, "vmul"
 
 
@@ -158,7 +159,7 @@ class TRowExpandDiv(RowExpandBinary, name="trowexpanddiv"):
     src1: Operand[Tile]
     dst: Operand[Tile]
     tmp: Optional[Operand[Tile]] = None
-    cpp = "TROWEXPANDDIV({dst}, {src0}, {src1}{, tmp});"
+    cpp = "TROWEXPANDDIV({dst}, {src0}, {src1}[, {tmp}]);"
     numpy, instruction, dtypes = np.divide, "vdiv", FLOATS
 
 
@@ -169,7 +170,7 @@ class TRowExpandAdd(RowExpandBinary, name="trowexpandadd"):
     src1: Operand[Tile]
     dst: Operand[Tile]
     tmp: Optional[Operand[Tile]] = None
-    cpp = "TROWEXPANDADD({dst}, {src0}, {src1}{, tmp});"
+    cpp = "TROWEXPANDADD({dst}, {src0}, {src1}[, {tmp}]);"
     numpy, instruction = np.add, "vadd"
 
 
@@ -180,7 +181,7 @@ class TRowExpandMax(RowExpandBinary, name="trowexpandmax"):
     src1: Operand[Tile]
     dst: Operand[Tile]
     tmp: Optional[Operand[Tile]] = None
-    cpp = "TROWEXPANDMAX({dst}, {src0}, {src1}{, tmp});"
+    cpp = "TROWEXPANDMAX({dst}, {src0}, {src1}[, {tmp}]);"
     numpy, instruction = np.maximum, "vmax"
 
 
@@ -191,7 +192,7 @@ class TRowExpandMin(RowExpandBinary, name="trowexpandmin"):
     src1: Operand[Tile]
     dst: Operand[Tile]
     tmp: Optional[Operand[Tile]] = None
-    cpp = "TROWEXPANDMIN({dst}, {src0}, {src1}{, tmp});"
+    cpp = "TROWEXPANDMIN({dst}, {src0}, {src1}[, {tmp}]);"
     numpy, instruction = np.minimum, "vmin"
 
 
@@ -202,7 +203,7 @@ class TRowExpandExpdif(RowExpandBinary, name="trowexpandexpdif"):
     src1: Operand[Tile]
     dst: Operand[Tile]
     tmp: Optional[Operand[Tile]] = None
-    cpp = "TROWEXPANDEXPDIF({dst}, {src0}, {src1}{, tmp});"
+    cpp = "TROWEXPANDEXPDIF({dst}, {src0}, {src1}[, {tmp}]);"
     numpy, instruction, dtypes = expdif, "vsub", FLOATS
 
     @classmethod

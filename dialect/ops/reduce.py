@@ -19,6 +19,7 @@ from ..families import (
     one_dtype,
     plain,
     same_extent,
+    scratch,
 )
 from ..layout import Ref, TileRef
 from ..mlir import ir
@@ -65,7 +66,7 @@ class RowReduce(VectorOp):
         with np.errstate(all="ignore"):
             wide = cls.wide if src.dtype == np.float16 else src.dtype
             dst[:, 0] = cls.fold.accumulate(src, axis=1, dtype=wide)[:, -1].astype(src.dtype)
-        return {"dst": dst}
+        return {"dst": dst} | scratch(values)
 
     @classmethod
     def work(cls, refs: dict[str, Ref], attributes: dict[str, Any]) -> tuple[WorkItem, ...]:
@@ -224,7 +225,7 @@ class RowArg(VectorOp):
     def evaluate(cls, values: dict[str, Any], attributes: dict[str, Any]) -> dict[str, np.ndarray]:
         dst = values["dst"].copy()
         dst[:, 0] = cls.pick(values["src"], axis=1)
-        return {"dst": dst}
+        return {"dst": dst} | scratch(values)
 
     @classmethod
     def work(cls, refs: dict[str, Ref], attributes: dict[str, Any]) -> tuple[WorkItem, ...]:

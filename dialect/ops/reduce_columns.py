@@ -7,7 +7,7 @@ import numpy as np
 from ptoc.machine.work import Transfer, Vector, WorkItem
 
 from ..dtypes import DTYPES
-from ..families import VectorOp, elements_per_repeat, in_memory, ins_outs, of_dtype, one_dtype, plain, same_extent
+from ..families import VectorOp, elements_per_repeat, in_memory, ins_outs, of_dtype, one_dtype, plain, same_extent, scratch
 from ..layout import Ref, TileRef
 from ..mlir import ir
 from ..op import Record
@@ -39,7 +39,7 @@ class ColReduce(VectorOp):
         src, dst = values["src"], values["dst"].copy()
         with np.errstate(all="ignore"):
             dst[0] = cls.fold.accumulate(src, axis=0, dtype=src.dtype)[-1]
-        return {"dst": dst}
+        return {"dst": dst} | scratch(values)
 
     @classmethod
     def work(cls, refs: dict[str, Ref], attributes: dict[str, Any]) -> tuple[WorkItem, ...]:
@@ -102,7 +102,7 @@ class TColSum(ColReduce, name="tcolsum"):
     tmp: Optional[Operand[Tile]] = None
     writes = ("dst", "tmp")
     format = ("`ins` `(` $src `,` $tmp attr-dict `:` type($src) `,` type($tmp) `)` `outs` `(` $dst `:` type($dst) `)`", ins_outs("src"))
-    cpp = "TCOLSUM({dst}, {src}{, tmp}{, isBinary});"
+    cpp = "TCOLSUM({dst}, {src}[, {tmp}][, {isBinary}]);"
     fold, instruction = np.add, "vadd"
 
     @classmethod
@@ -127,7 +127,7 @@ class TColSum(ColReduce, name="tcolsum"):
                     pairs[0] += rows[-1]
                 rows = pairs
         dst[0] = rows[0]
-        return {"dst": dst}
+        return {"dst": dst} | scratch(values)
 
     @classmethod
     def work(cls, refs: dict[str, Ref], attributes: dict[str, Any]) -> tuple[WorkItem, ...]:
@@ -170,7 +170,7 @@ class ColArg(VectorOp):
     def evaluate(cls, values: dict[str, Any], attributes: dict[str, Any]) -> dict[str, np.ndarray]:
         dst = values["dst"].copy()
         dst[0] = cls.pick(values["src"], axis=0)
-        return {"dst": dst}
+        return {"dst": dst} | scratch(values)
 
     @classmethod
     def work(cls, refs: dict[str, Ref], attributes: dict[str, Any]) -> tuple[WorkItem, ...]:
