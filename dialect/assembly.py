@@ -38,8 +38,9 @@ def parse(text: str, filename: str = "<text>", context: ir.Context | None = None
 
 
 def to_text(module: ir.Module, dialects: Sequence[DialectText] = (PTO,)) -> str:
-    """The module as `.pto` text.  Ops that their custom form cannot express are shown in generic form."""
-    return Writer(str(module).rstrip() + "\n", dialects, Symbols(dialects)).write()
+    """The (verified) module as `.pto` text.  Ops that their custom form cannot express are shown in generic form."""
+    text = module.operation.get_asm(assume_verified=True)
+    return Writer(text.rstrip() + "\n", dialects, Symbols(dialects)).write()
 
 
 __all__ = ["PTO", "DialectText", "parse", "to_text"]

@@ -6,8 +6,8 @@
 """
 
 import re
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 _TOKENS = re.compile(r"`([^`]+)`|\$(\w+)|type\(\$(\w+)\)|(attr-dict)|(\()|(\)\?)|(\))|(\^)|(\S)")
@@ -18,7 +18,8 @@ class Element:
     """One piece of a format.
 
     kind: literal | operand | variadic | attribute | region | type | types | attr-dict | group; `name` is the literal's text or the
-    field's name, `children` and `anchor` belong to groups, `before_colon` tells an attribute that a ':' follows it.
+    field's name, `children` and `anchor` belong to groups, `before_colon` tells an attribute that a ':' follows it, `leaves` a
+    variadic operand how many single ones come after it in the same list (`$srcs `,` $tmp`).
     """
 
     kind: str
@@ -26,6 +27,7 @@ class Element:
     children: tuple["Element", ...] = ()
     anchor: "Element | None" = None
     before_colon: bool = False
+    leaves: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class OpText:
         return hash(self.name)
 
 
-@lru_cache(maxsize=None)
+@cache
 def op_text(name: str, cls: type) -> OpText:
     """The compiled format of the class that is registered under an inner name."""
     kinds = {"OperandDef": [], "ResultDef": [], "RegionDef": []}
@@ -118,7 +120,18 @@ def compile_format(text: str, operands: dict[str, str], results: tuple[str, ...]
             raise ValueError(f"format '{text}': unexpected '{optional or closing or anchor or other}'")
     if len(stack) > 1:
         raise ValueError(f"format '{text}': a group is not closed")
-    return tuple(stack[0])
+    return _with_leaves(stack[0])
+
+
+def _with_leaves(elements: list[Element]) -> tuple[Element, ...]:
+    for k, element in enumerate(elements):
+        if element.kind != "variadic":
+            continue
+        leaves = 0
+        while [e.kind for e in elements[k + 1 + 2 * leaves : k + 3 + 2 * leaves]] == ["literal", "operand"] and elements[k + 1 + 2 * leaves].name == ",":
+            leaves += 1
+        elements[k] = replace(element, leaves=leaves)
+    return tuple(elements)
 
 
 def usage(op: OpText) -> str:

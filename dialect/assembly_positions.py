@@ -83,7 +83,14 @@ class Positions:
         return (VerifyError if broken else ParseError)(text, lines[0][0])
 
     def where(self, location: ir.Location) -> str:
-        """file:line:col of the user's text."""
+        """file:line:col of the user's text; of the first file where several places are joined."""
+        location = ir.Location.from_attr(location.attr, location.context)
+        if isinstance(location, ir.NameLoc):
+            return self.where(location.child_loc)
+        if isinstance(location, ir.CallSiteLoc):
+            return self.where(location.callee)
+        if isinstance(location, ir.FusedLoc):
+            return self.where(location.locations[0])
         if not isinstance(location, ir.FileLineColLoc):
             return self.scan.filename
         if location.filename != "-":

@@ -136,6 +136,7 @@ class Reader:
                 self._keep(error)
         else:
             raise self._furthest
+        scan.back()
         self._write(out, parts, op, begin)
         scan.op, scan.form, self._furthest = outer
 
@@ -180,7 +181,7 @@ class Reader:
         elif element.kind == "operand":
             parts.values[name] = [self._value()]
         elif element.kind == "variadic":
-            parts.values[name] = self._values() if scan.peek("%") else []
+            parts.values[name] = self._values(element.leaves) if scan.peek("%") else []
         elif element.kind in ("type", "types"):
             parts.types[name] = self._types(parts, op, name, element.kind == "types")
         elif element.kind == "attribute":
@@ -196,11 +197,15 @@ class Reader:
             self.scan.expected("an operand (%name)")
         return found[0], found.start()
 
-    def _values(self) -> list[Piece]:
-        values = [self._value()]
+    def _values(self, leaves: int = 0) -> list[Piece]:
+        """Operands between commas, but for the last few where single operands follow."""
+        values, ends = [self._value()], [self.scan.at]
         while self.scan.take(","):
             values.append(self._value())
-        return values
+            ends.append(self.scan.at)
+        keep = max(1, len(values) - leaves)
+        self.scan.at = ends[keep - 1]
+        return values[:keep]
 
     def _types(self, parts: Parts, op: OpText, name: str, several: bool) -> list[Piece]:
         count = len(parts.values.get(name, (0,))) if several else 1
@@ -291,11 +296,8 @@ class Reader:
                     fact = fact(records)
                 except (AttributeError, KeyError):
                     self.scan.fail(f"the type of '{name}' does not follow from the other types", values[0][1])
-            text = self._fact(fact) if values else ""
+            text = self.symbols.fact(fact) if values else ""
             parts.types[name] = [(text, place) for _, place in values]
-
-    def _fact(self, text: str) -> str:
-        return self.symbols.inside(Scanner(text, self.scan.filename), 0, len(text)) if text.startswith("!") else text
 
     def _write(self, out: Output, parts: Parts, op: OpText, begin: int) -> None:
         out.write(f'"{op.name}"(', begin)

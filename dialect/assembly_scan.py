@@ -85,7 +85,7 @@ class Scanner:
         if not self.source.startswith(text, self.at):
             return False
         after = self.source[self.at + len(text) : self.at + len(text) + 1]
-        return not (text[-1].isalnum() and (after.isalnum() or after in ("_", "$", ".") and after))
+        return not (text[-1].isalnum() and (after.isalnum() or (after in ("_", "$", ".") and after)))
 
     def take(self, text: str) -> bool:
         """Moves over `text` if it is next."""
@@ -98,6 +98,11 @@ class Scanner:
         """Moves over `text`, or raises."""
         if not self.take(text):
             self.expected(f"'{text}'")
+
+    def back(self) -> None:
+        """Moves back over white space, to the end of what was read."""
+        while self.source[self.at - 1].isspace():
+            self.at -= 1
 
     def match(self, pattern: re.Pattern) -> re.Match | None:
         """Moves over a pattern if it is next."""

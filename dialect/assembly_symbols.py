@@ -77,6 +77,10 @@ class Symbols:
         scan.at = saved
         return "".join(parts) + scan.source[done:end]
 
+    def fact(self, text: str) -> str:
+        """The internal text of a type that a class states."""
+        return self.inside(Scanner(text, ""), 0, len(text)) if text.startswith("!") else text
+
     def type_at(self, scan: Scanner, fits: str = "", prefix: str = "pto") -> str:
         """Moves over a type, and returns its internal text; `<...>` alone takes the mnemonic that the field has."""
         scan.skip()

@@ -113,7 +113,7 @@ class Writer:
         return self.scan.source[begin : self.scan.at]
 
     def _attributes(self, text: str) -> dict[str, str]:
-        pairs = [split(entry, "=")[:1] + [entry.partition("=")[2]] for entry in split(text[1:-1])]
+        pairs = [[*split(entry, "=")[:1], entry.partition("=")[2]] for entry in split(text[1:-1])]
         return {key.strip(): value.strip() for key, value in pairs}
 
     def _reads_back(self, text: str, generic: Generic) -> bool:
@@ -161,11 +161,10 @@ class _Shower:
     def _fact(self, name: str) -> str:
         op = self.generic.op
         fact = op.unspelled(name)
-        if not callable(fact):
-            return fact
-        scan = Scanner("", "")
-        text = fact({n: self.symbols.record(scan, self.generic.types[n][0]) for n in self.typed if self.generic.types[n]})
-        return self.symbols.inside(Scanner(text, ""), 0, len(text))
+        if callable(fact):
+            scan = Scanner("", "")
+            fact = fact({n: self.symbols.record(scan, self.generic.types[n][0]) for n in self.typed if self.generic.types[n]})
+        return self.symbols.fact(fact)
 
     def _elements(self, elements: tuple[Element, ...]) -> None:
         for element in elements:

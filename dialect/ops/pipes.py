@@ -136,6 +136,7 @@ class ReserveBuffer(PtoOp, name="reserve_buffer"):
 
     addr: Result[Any]
     format = "attr-dict `->` type($addr)"
+    enums = {"location": "address_space"}
 
 
 class ImportReservedBuffer(PtoOp, name="import_reserved_buffer"):
