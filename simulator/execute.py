@@ -1,26 +1,24 @@
-"""Values: numpy meanings of commands over byte-addressed memories, in the scheduled order.
+"""Values: numpy meanings of commands over byte-addressed memories, in the scheduled order or the most adverse allowed one.
 
 A command reads when it starts and its writes become readable when it completes; in between their bytes are poison.  Where a pipe's
-earlier results are visible to its later commands without a barrier, an unfinished one is committed as soon as its pipe starts the next.
+earlier results are visible to its later commands without a barrier, an unfinished one is committed as soon as its pipe needs it.
 """
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol
 
-import numpy as np
-from ptoc.dialect.dtypes import DTYPES
-from ptoc.dialect.errors import PoisonError, SimulationError
-from ptoc.dialect.layout import Ref
-
-from .memory import Memories, Region
-from .program import Command, Core, Program, Site
-
-Meaning = Callable[[dict[str, Any], dict[str, Any]], dict[str, np.ndarray]]
-"""Arrays and numbers by operand name, and attributes, to the arrays of the written operands."""
+from .check_regions import Regions, Touched
+from .memory import Memories
+from .program import Command, Program
+from .replay import Queue, Replay
+from .values import Meaning, Running
 
 NeedsBarrier = Callable[[str, str, str], bool]
 """(arch, pipe, hazard): does a pipe need a barrier to order two of its own commands?  Hazard is RAW, WAR or WAW."""
+
+
+IN_FLIGHT_MAX = 64
+"""Unfinished commands of one queue in the adverse order; a bound on memory: past it the oldest is committed."""
 
 
 class Times(Protocol):
@@ -28,80 +26,6 @@ class Times(Protocol):
 
     start: list[list[int]]
     complete: list[list[int]]
-
-
-class Running:
-    """A command between its start and its completion: what it read, and the arrays that it will write.
-
-    What an atomic command adds to is read when it commits, in one step with the write; its bytes are not poison in between.
-    """
-
-    __slots__ = ("_arrays", "_meaning", "_reads", "_values", "command", "core", "done", "writes")
-
-    def __init__(self, core: Core, command: Command, memories: Memories, meanings: Mapping[str, Meaning]) -> None:
-        """Reads the operands, evaluates the meaning, marks the written bytes.  Raises: PoisonError, BoundsError, SimulationError."""
-        self.core, self.command, self.done = core, command, False
-        site = command.site
-        atomic = bool(site.attributes.get("atomic"))
-        self.writes: list[tuple[str, Region]] = []
-        self._reads: list[tuple[str, Region]] = []
-        self._values = values = {}
-        for name, value in command.operands:
-            if isinstance(value, (int, float)):
-                values[name] = value
-                continue
-            region = memories.region(core, value, site, name)
-            if name in command.writes:
-                self.writes.append((name, region))
-            if name in command.reads and not (atomic and name in command.writes):
-                values[name] = region.read(site, name)
-                self._reads.append((name, region))
-            else:
-                values[name] = _meaningless(tuple(value.shape), value.dtype)
-        self._meaning = _meaning(site, meanings) if self.writes else None
-        self._arrays = None
-        if atomic:
-            self.keep()
-        elif self.writes:
-            self._arrays = self._evaluate()
-            for _, region in self.writes:
-                region.begin()
-
-    def keep(self) -> None:
-        """Copies what was read, so that it stays when the memory changes."""
-        for name, _ in self._reads:
-            self._values[name] = self._values[name].copy()
-
-    def read_again(self) -> None:
-        """Reads all operands once more.  Raises: PoisonError where the bytes are no longer what they were when it started."""
-        site = self.command.site
-        for name, region in self._reads:
-            now, before = region.read(site, name), self._values[name]
-            if np.ascontiguousarray(now).tobytes() != before.tobytes():
-                raise PoisonError(
-                    f"'{site.op}' on {self.core}: operand '{name}' in {region.ref.memory} is overwritten while it may still be read: "
-                    "order the writer after it (`ptoc check` names the missing order)",
-                    site.location,
-                )
-
-    def commit(self) -> None:
-        """Makes the results readable."""
-        if self.done:
-            return
-        self.done = True
-        atomic = self.writes and self._arrays is None
-        if atomic:
-            for name, region in self.writes:
-                if name in self.command.reads:
-                    self._values[name] = region.read(self.command.site, name, unwritten_only=True)
-            self._arrays = self._evaluate()
-        for name, region in self.writes:
-            region.commit(self._arrays[name], begun=not atomic)
-
-    def _evaluate(self) -> dict[str, np.ndarray]:
-        site = self.command.site
-        arrays = self._meaning(self._values, site.attributes)
-        return {name: _checked(site, name, region.ref, arrays) for name, region in self.writes}
 
 
 def execute(program: Program, timeline: Times, memories: Memories, meanings: Mapping[str, Meaning], needs_barrier: NeedsBarrier) -> None:
@@ -145,26 +69,93 @@ def _events(program: Program, timeline: Times) -> list[tuple[int, bool, int, int
     return events
 
 
-def _meaning(site: Site, meanings: Mapping[str, Meaning]) -> Meaning:
-    meaning = meanings.get(site.op)
-    if meaning is None:
-        raise SimulationError(f"'{site.op}' has no numpy meaning: state one on its op, or run without values", site.location)
-    return meaning
+def execute_adverse(program: Program, memories: Memories, meanings: Mapping[str, Meaning], needs_barrier: NeedsBarrier) -> None:
+    """Runs all commands on `memories` in an order that the synchronisation allows but that is bad for every missing one.
+
+    Commands start as early as flags, barriers and the scalar unit let them; a write is committed only when a wait or a barrier cannot go
+    on without it, or the same pipe needs it and has no barrier to ask for.  What was read must still be there at completion.
+    Raises: PoisonError (an order is missing), BoundsError, DeadlockError, SimulationError.
+    """
+    run = _Adverse(program, memories, meanings, needs_barrier)
+    run.require_end()
+    run.commit_all()
 
 
-def _checked(site: Site, name: str, ref: Ref, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The array that a meaning returned for an operand, not sharing memory with what it read."""
-    array = arrays.get(name)
-    dtype = DTYPES[ref.dtype].numpy
-    if not isinstance(array, np.ndarray) or array.shape != tuple(ref.shape) or array.dtype != dtype:
-        got = f"{'x'.join(map(str, array.shape))} {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
-        want = f"{'x'.join(map(str, ref.shape))} {dtype}"
-        raise SimulationError(f"the numpy meaning of '{site.op}' must return {want} for operand '{name}'; got {got}", site.location)
-    return array if array.flags.owndata else array.copy()
+class _Flight(NamedTuple):
+    """A started command; `number` counts starts."""
+
+    number: int
+    index: int
+    running: Running
+    touched: Touched
 
 
-@lru_cache(maxsize=1024)
-def _meaningless(shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """A read-only array of noise: what an op sees of an operand that it only writes."""
-    numpy_dtype = DTYPES[dtype].numpy
-    return np.broadcast_to(np.frombuffer(b"\xa5" * numpy_dtype.itemsize, numpy_dtype)[0], shape)
+class _Adverse(Replay):
+    """A queue's `state` is the list of its commands in flight; a token is the queue and the index of its set."""
+
+    def __init__(self, program: Program, memories: Memories, meanings: Mapping[str, Meaning], needs_barrier: NeedsBarrier) -> None:
+        super().__init__(program)
+        self._memories, self._meanings = memories, meanings
+        self._regions = Regions(program)
+        self._started = 0
+        self._wanted: dict[Queue, tuple[list, list[Queue]]] = {}
+        pipes = {site.pipe for site in program.sites}
+        self._in_order = {pipe: {h for h in ("RAW", "WAR", "WAW") if not needs_barrier(program.arch, pipe, h)} for pipe in pipes}
+        for queues in self.cores:
+            for queue in queues.values():
+                queue.state = []
+
+    def work(self, queue: Queue, index: int, command: Command) -> None:
+        touched = self._regions.touched[queue.stream][index]
+        hazards = self._in_order[queue.pipe]
+        if hazards:
+            self._commit(queue, [flight for flight in queue.state if self._needs(flight.touched, touched, hazards)])
+        running = Running(self.program.streams[queue.stream].core, command, self._memories, self._meanings)
+        running.keep()
+        self._started += 1
+        queue.state.append(_Flight(self._started, index, running, touched))
+        if queue.pipe == "S" or command.site.attributes.get("drained"):
+            self._commit(queue, queue.state)
+        elif len(queue.state) > IN_FLIGHT_MAX:
+            self._commit(queue, queue.state[:1])
+
+    def raised(self, queue: Queue, index: int, command: Command) -> tuple[Queue, int]:
+        return queue, index
+
+    def may_go(self, queue: Queue, tokens: list, queues: list[Queue]) -> bool:
+        self._wanted[queue] = tokens, queues
+        return not self._blocking(queue)
+
+    def force(self) -> Queue:
+        best = min(self.held, key=lambda queue: (len(self._blocking(queue)), -queue.rank, queue.stream))
+        self.held.remove(best)
+        for queue, flight in self._blocking(best):
+            self._commit(queue, [flight])
+        return best
+
+    def commit_all(self) -> None:
+        """Commits what nothing waited for, the latest start first."""
+        rest = [(flight.number, flight) for queues in self.cores for queue in queues.values() for flight in queue.state]
+        for _, flight in sorted(rest, reverse=True, key=lambda item: item[0]):
+            flight.running.commit(read_again=True)
+
+    def _blocking(self, queue: Queue) -> list[tuple[Queue, _Flight]]:
+        """What must be committed before a held queue goes on, the latest start first."""
+        tokens, queues = self._wanted[queue]
+        found = [(source, flight) for source, index in tokens for flight in source.state if flight.index < index]
+        found += [(source, flight) for source in queues for flight in source.state]
+        return sorted(found, key=lambda item: -item[1].number)
+
+    def _commit(self, queue: Queue, flights: list[_Flight]) -> None:
+        for flight in reversed(flights):
+            flight.running.commit(read_again=True)
+        queue.state = [flight for flight in queue.state if not flight.running.done]
+
+    def _needs(self, earlier: Touched, later: Touched, hazards: set[str]) -> bool:
+        """Does a later command of a queue touch what an earlier one does, so that the queue's own order makes it wait?"""
+        pairs = (("RAW", earlier.writes, later.reads), ("WAR", earlier.reads, later.writes), ("WAW", earlier.writes, later.writes))
+        return any(
+            hazard in hazards and any(region in first for number in second for region in self._regions.neighbours[number])
+            for hazard, first, second in pairs
+            if first and second
+        )

@@ -37,7 +37,7 @@ class _Space:
 
 
 class Region:
-    """The bytes of one ref in one memory: `read`, and a write in two steps, `begin` (bytes become poison) and `commit`."""
+    """The bytes of one ref in one memory: `read`, and a write in steps: `begin` (bytes become poison), `end`, `commit`."""
 
     __slots__ = ("_indices", "_masks", "_space", "_view", "core", "ref")
 
@@ -71,7 +71,12 @@ class Region:
         for mask in self.masks():
             mask += 1
 
-    def commit(self, array: np.ndarray, begun: bool = True) -> None:
+    def end(self) -> None:
+        """Takes the mark of `begin` back."""
+        for mask in self.masks():
+            mask -= 1
+
+    def commit(self, array: np.ndarray) -> None:
         """Writes the elements; the bytes become readable unless another write to them is in flight."""
         if self._view is None:
             size = DTYPES[self.ref.dtype].bytes
@@ -82,8 +87,6 @@ class Region:
             self._view[...] = array if self._view.ndim == len(self.ref.shape) else array.reshape(self._view.shape)
             self._view.flags.writeable = False
         for mask in self.masks():
-            if begun:
-                mask -= 1
             mask &= IN_FLIGHT
 
     def masks(self) -> list[np.ndarray]:
@@ -144,7 +147,7 @@ class Memories:
 
     def write(self, core: Core, ref: Ref, array: np.ndarray, site: Site, operand: str = "") -> None:
         """Writes elements at once.  Raises: BoundsError."""
-        self.region(core, ref, site, operand).commit(array, begun=False)
+        self.region(core, ref, site, operand).commit(array)
 
     def array(self, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
         """A copy of a global memory's first elements, written or not."""

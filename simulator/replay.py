@@ -72,8 +72,8 @@ class Replay:
     def drained(self, queue: Queue, index: int, command: Command, queues: list[Queue]) -> None:
         """A barrier on `queues` is over."""
 
-    def may_go(self, tokens: list, queues: list[Queue]) -> bool:
-        """May a wait for these tokens, or a barrier on these queues, go on now?  Else it does once `force` chose it."""
+    def may_go(self, queue: Queue, tokens: list, queues: list[Queue]) -> bool:
+        """May `queue`, at a wait for these tokens or a barrier on these queues, go on now?  Else it does once `force` chose it."""
         return True
 
     def force(self) -> Queue:
@@ -180,7 +180,7 @@ class Replay:
                 return False
             fifos.append(fifo)
         tokens = [fifo[0] for fifo in fifos]
-        if not self.may_go(tokens, []):
+        if not self.may_go(queue, tokens, []):
             self.held.append(queue)
             return False
         for fifo in fifos:
@@ -195,7 +195,7 @@ class Replay:
             if any(other.waiting for other in queues):
                 self._waiters.setdefault(("drain", queue.stream), []).append(queue)
                 return False
-        if not self.may_go([], queues):
+        if not self.may_go(queue, [], queues):
             self.held.append(queue)
             return False
         self.drained(queue, index, command, queues)

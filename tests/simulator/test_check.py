@@ -4,12 +4,17 @@ import itertools
 import json
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ptoc.dialect.layout import TileRef, ViewRef
 from ptoc.simulator.check import check, check_without
+from ptoc.simulator.execute import execute_adverse
+from ptoc.simulator.memory import Memories
 from ptoc.simulator.program import Command, Core, Program, Site, Stream
+from ptoc.simulator.replay import Replay
+from ptoc.simulator.values import Running
 
 AIV, AIV1, AIC = Core("aiv", 0), Core("aiv", 0, 1), Core("aic", 0)
 
@@ -535,3 +540,48 @@ def test_the_verdict_is_that_of_the_closed_graph(arch, left, right):
     found = {(place[m.first.location], place[m.second.location]) for m in report.missing}
     assert {tuple(sorted(pair)) for pair in found} <= unordered
     assert bool(found) == bool(unordered)
+
+
+def affine(arrays, attributes):
+    """Three times the source plus a number of its own; every command's result differs."""
+    source = arrays.get("src", np.zeros((4, 64), np.float32))
+    return {"dst": np.float32(3) * source + np.float32(attributes["own"])}
+
+
+class Eager(Replay):
+    """Every command runs to its end when it starts."""
+
+    def __init__(self, program, memories):
+        super().__init__(program)
+        self.memories = memories
+
+    def work(self, queue, index, command):
+        Running(self.program.streams[queue.stream].core, command, self.memories, {"work": affine}).commit()
+
+
+def filled(program):
+    memories = Memories({"ub": 4096}, {"gm:w": 1024}, {"gm:w": np.arange(256, dtype=np.float32)})
+    for stream in program.streams:
+        for slot in range(3):
+            memories.write(stream.core, ub(slot), np.full((4, 64), slot, np.float32), None)
+    return memories
+
+
+def contents(program, memories):
+    return [memories.array("gm:w", np.float32, (256,)).tobytes()] + [
+        memories.read(stream.core, ub(slot), None).tobytes() for stream in program.streams for slot in range(3)
+    ]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(("a3", "a5")), cores, cores)
+def test_a_program_in_order_has_one_result_in_all_orders(arch, left, right):
+    program = random_program(arch, left, right)
+    for site in program.sites:
+        site.attributes["own"] = site.index
+    if not check(program, only_v_on_a3).ok:
+        return
+    eager, adverse = filled(program), filled(program)
+    assert Eager(program, eager).run()
+    execute_adverse(program, adverse, {"work": affine}, only_v_on_a3)
+    assert contents(program, eager) == contents(program, adverse)

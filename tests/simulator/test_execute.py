@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from ptoc.dialect.errors import BoundsError, PoisonError, SimulationError
+from ptoc.dialect.errors import BoundsError, DeadlockError, PoisonError, SimulationError
 from ptoc.dialect.layout import TileRef, ViewRef
-from ptoc.simulator.execute import execute
+from ptoc.simulator.execute import execute, execute_adverse
 from ptoc.simulator.memory import Memories
 from ptoc.simulator.program import Command, Core, Program, Site, Stream
 
@@ -139,3 +139,158 @@ def test_a_meaning_must_return_the_operand(result, got):
 def test_a_command_that_writes_nothing_still_reads():
     with pytest.raises(PoisonError, match=r"'tprint' .* nobody has written"):
         Build().add("tprint", "S", (0, 1), src=ub(0)).run()
+
+
+# the adverse order
+
+
+class Adverse:
+    """A program of streams written as flags and work; `run` gives gm:y."""
+
+    def __init__(self, cores=(AIV,), arch="a3"):
+        self.streams = {core: Stream(core, []) for core in cores}
+        self.program = Program("k", arch, list(self.streams.values()), [], {"gm:x": 4096, "gm:y": 4096})
+
+    def add(self, kind, pipe, op="", core=AIV, flag=0, peer="", also_read=(), line=None, **operands):
+        if line is None:
+            attributes = {"atomic": True} if op == "tstore_add" else {"drained": True} if op == "drained" else {}
+            op = "tadds" if op == "drained" else op
+            self.program.sites.append(Site(len(self.program.sites), kind, op or kind, pipe, f"k.py:{len(self.program.sites) + 1}", peer=peer, attributes=attributes))
+        reads = (*(("src",) if "src" in operands else ()), *also_read)
+        site = self.program.sites[line - 1 if line else -1]
+        self.streams[core].commands.append(Command(site, flag, (), tuple(operands.items()), reads, ("dst",) if "dst" in operands else ()))
+        return self
+
+    def load(self, slot, offset=0, core=AIV):
+        return self.add("work", "MTE2", "tload", core, src=gm("x", offset), dst=ub(slot))
+
+    def adds(self, source, target, op="tadds"):
+        return self.add("work", "V", op, src=ub(source), scalar=1, dst=ub(target))
+
+    def store(self, slot, offset=0, core=AIV):
+        return self.add("work", "MTE3", "tstore", core, src=ub(slot), dst=gm("y", offset))
+
+    def sync(self, pipe, peer, core=AIV):
+        return self.set(pipe, peer, core).wait(pipe, peer, core)
+
+    def set(self, pipe, peer, core=AIV):
+        return self.add("set", pipe, core=core, peer=peer)
+
+    def wait(self, pipe, peer, core=AIV):
+        return self.add("wait", peer, core=core, peer=pipe)
+
+    def barrier(self, pipe):
+        return self.add("barrier", pipe)
+
+    def run(self, inputs=None):
+        memories = Memories({"ub": 16384}, self.program.memories, inputs or {"gm:x": np.arange(1024, dtype=np.float32)})
+        execute_adverse(self.program, memories, MEANINGS, lambda arch, pipe, hazard: (arch, pipe) == ("a3", "V"))
+        return memories.array("gm:y", np.float32, (1024,))
+
+
+def ring(rounds, ahead):
+    """Load, add, store over one buffer each, with the flags back unless `ahead` names the pipe that runs ahead."""
+    b = Adverse()
+    backs = [(pipe, peer) for pipe, peer in (("V", "MTE2"), ("MTE3", "V")) if peer != ahead]
+    for back in backs:
+        b.set(*back)
+    for k in range(rounds):
+        if ahead != "MTE2":
+            b.wait("V", "MTE2")
+        b.load(0, 256 * k).sync("MTE2", "V")
+        if ahead != "V":
+            b.wait("MTE3", "V")
+        b.adds(0, 1)
+        if ahead != "MTE2":
+            b.set("V", "MTE2")
+        b.sync("V", "MTE3").store(1, 256 * k)
+        if ahead != "V":
+            b.set("MTE3", "V")
+    for back in backs:
+        b.wait(*back)
+    return b
+
+
+def test_adverse_order_of_a_synchronised_loop_gives_the_right_values():
+    assert np.array_equal(ring(4, "").run(), np.arange(1024) + 1)
+
+
+@pytest.mark.parametrize(("ahead", "reader"), [("MTE2", "tadds"), ("V", "tstore")])
+def test_adverse_order_lets_the_next_round_overwrite_what_is_still_read(ahead, reader):
+    with pytest.raises(PoisonError, match=f"'{reader}' on aiv0"):
+        ring(4, ahead).run()
+
+
+def test_adverse_order_shows_a_missing_flag():
+    with pytest.raises(PoisonError, match=r"k\.py:2: 'tadds' .* in flight"):
+        Adverse().load(0).adds(0, 1).run()
+
+
+def test_adverse_order_shows_an_overwritten_operand():
+    build = Adverse().load(0).sync("MTE2", "MTE3").store(0).load(0, 256).barrier("ALL")
+    with pytest.raises(PoisonError, match=r"'tstore' .* operand 'src' in ub, byte 0 .* while a write to it is in flight"):
+        build.run()
+
+
+def test_adverse_order_shows_an_operand_that_was_overwritten_and_committed():
+    build = Adverse().load(0).sync("MTE2", "MTE3").store(0).load(1, 256).sync("MTE2", "V").adds(1, 0).sync("V", "S").barrier("ALL")
+    with pytest.raises(PoisonError, match=r"k\.py:4: 'tstore' on aiv0\.0: operand 'src' in ub is overwritten while it may still be read"):
+        build.run()
+
+
+@pytest.mark.parametrize("between", ["barrier", "flags", "drained"])
+def test_adverse_order_and_the_vector_pipe(between):
+    build = Adverse().load(0).sync("MTE2", "V").adds(0, 1, "drained" if between == "drained" else "tadds")
+    if between == "barrier":
+        build.barrier("V")
+    elif between == "flags":
+        build.sync("V", "S")
+    assert build.adds(1, 2).sync("V", "MTE3").store(2).run()[7] == 9
+
+
+def test_adverse_order_shows_a_missing_vector_barrier():
+    build = Adverse().load(0).sync("MTE2", "V").adds(0, 1).adds(1, 2)
+    with pytest.raises(PoisonError, match=r"k\.py:5: 'tadds' .* in flight"):
+        build.run()
+    build.program.arch = "a5"
+    build.run()
+
+
+def test_adverse_order_commits_unordered_writes_the_other_way_round():
+    build = Adverse().load(0).load(1, 256).barrier("ALL").store(0).add("work", "FIX", "tstore", src=ub(1), dst=gm("y"))
+    assert build.run()[0] == 0  # in program order it would be 256
+
+
+def test_adverse_order_across_cores():
+    aic = Core("aic", 0)
+
+    def build(synced):
+        b = Adverse((aic, AIV)).load(0, core=aic).sync("MTE2", "MTE3", aic).store(0, core=aic)
+        if synced:
+            b.add("signal", "MTE3", core=aic).add("await", "S")
+        return b.add("work", "MTE2", "tload", src=gm("y"), dst=ub(0)).sync("MTE2", "MTE3").store(0, 256)
+
+    assert build(True).run()[256 + 7] == 7
+    with pytest.raises(PoisonError, match=r"'tload' on aiv0\.0 reads operand 'src' in gm:y, byte 0"):
+        build(False).run()
+
+
+def test_adverse_order_of_atomic_adds():
+    build = Adverse().load(0).sync("MTE2", "MTE3")
+    for _ in range(3):
+        build.add("work", "MTE3", "tstore_add", also_read=("dst",), src=ub(0), dst=gm("y"))
+    x = np.arange(1024, dtype=np.float32)
+    assert build.run({"gm:x": x, "gm:y": 0 * x})[5] == 15
+
+
+def test_adverse_order_of_many_commands_in_flight():
+    build = Adverse()
+    for k in range(200):
+        build.load(k % 16)
+    build.sync("MTE2", "MTE3").store(3)
+    assert build.run()[5] == 5
+
+
+def test_adverse_order_deadlock():
+    with pytest.raises(DeadlockError, match=r"k\.py:2: aiv0\.0 V, 'wait' waits for flag MTE2 -> V id 0"):
+        Adverse().load(0).wait("MTE2", "V").adds(0, 1).run()

@@ -73,9 +73,11 @@ def test_bytes_in_flight_are_poison_until_the_last_writer_commits():
     first, second = mem.region(CORE, tile(), SITE, "a"), mem.region(CORE, tile(512, rows=8), SITE, "b")
     first.begin()
     second.begin()
+    first.end()
     first.commit(np.ones((16, 16), np.float32))
     with pytest.raises(PoisonError, match=r"byte 512 \(element \[8, 0\]\), while a write to it is in flight"):
         first.read(SITE, "a")
+    second.end()
     second.commit(np.full((8, 16), 2, np.float32))
     assert first.read(SITE, "a").sum() == 128 + 256
 
