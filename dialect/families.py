@@ -9,6 +9,7 @@ from ptoc.machine.work import Cube, Transfer, Vector, WorkItem
 
 from .dtypes import DTYPES
 from .layout import Ref, TileRef, ViewRef
+from .mlir import ir
 from .op import PtoOp, Record
 
 REPEAT_BYTES = 256
@@ -71,6 +72,16 @@ def same_extent(record: Record, axis: int, *names: str) -> Iterator[str]:
     known = [(n, record.types[n].valid[axis]) for n in names if n in record.types and record.types[n].valid[axis] is not None]
     if len({size for _, size in known}) > 1:
         yield f"valid {('rows', 'columns')[axis]} must be equal; got " + ", ".join(f"{n} {size}" for n, size in known)
+
+
+def arch_of(record: Record) -> str:
+    """The module's target, "a3" or "a5"; "" where the module does not say."""
+    op = record.op
+    while op.parent is not None:
+        op = op.parent
+        op = getattr(op, "operation", op)
+    attributes = op.attributes
+    return ir.StringAttr(attributes["pto.target_arch"]).value if "pto.target_arch" in attributes else ""
 
 
 def scratch(values: dict[str, Any]) -> dict[str, np.ndarray]:

@@ -20,11 +20,13 @@ def class_of(case: Case) -> type:
 
 
 @contextmanager
-def built(case: Case) -> Iterator[Record]:
+def built(case: Case, arch: str = "") -> Iterator[Record]:
     """The record of the case's op in a module; raises VerifyError with the diagnostics where the op breaks a rule."""
     with new_context() as context, ir.Location.file("case.pto", 1, 1):
         context.allow_unregistered_dialects = True
         module = ir.Module.create()
+        if arch:
+            module.operation.attributes["pto.target_arch"] = ir.StringAttr.get(arch)
         with ir.InsertionPoint(module.body):
             op = create(case)
         try:

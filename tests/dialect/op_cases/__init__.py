@@ -21,7 +21,7 @@ class Case:
     scalars     operand name to number, for operands that are numbers
     attributes  attribute name to its plain value
     data        operand name to the kind of its numbers: normal (default for floats), small_int (default for integers), positive, near_one, index:N
-                (integers in [0, N)), permutation, mask, zeros
+                (integers in [0, N)), permutation, mask, exponent (about 127), zeros
     """
 
     op: str
@@ -71,6 +71,8 @@ def numbers(rng: np.random.Generator, kind: str, dtype: str, shape: tuple[int, .
         return rng.permutation(int(np.prod(shape))).reshape(shape).astype(target)
     if kind == "mask":
         return rng.integers(0, 256, shape).astype(np.uint8).astype(target)
+    if kind == "exponent":
+        return rng.integers(124, 131, shape).astype(target)
     if kind == "zeros":
         return np.zeros(shape, target)
     raise ValueError(f"unknown kind of numbers '{kind}'")
