@@ -1,3 +1,22 @@
 """The ops of the pto dialect, one file per unit.  Importing this package declares them all."""
 
-from . import cube, elementwise, expand, expand_columns, moves, pipes, reduce, reduce_columns, structure, sync  # noqa: F401
+from . import (  # noqa: F401
+    bitwise,
+    compare,
+    convert,
+    cube,
+    elementwise,
+    expand,
+    expand_columns,
+    fills,
+    moves,
+    partial,
+    pipes,
+    reduce,
+    reduce_columns,
+    remainder,
+    scalar_ops,
+    structure,
+    sync,
+    unary,
+)
