@@ -6,37 +6,12 @@ All else (func, scf, arith, memref, module) is taken over as it is.
 import difflib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
-from .assembly_format import Element, OpText, op_text, usage
+from .assembly_fields import FieldReader, Parts, Piece
+from .assembly_format import OpText, op_text, usage
 from .assembly_positions import Output
 from .assembly_scan import STRING, DialectText, Scanner, unquote
 from .assembly_symbols import Symbols
-from .errors import ParseError
-
-_VALUE = re.compile(r"%[\w$.-]+(?:#\d+)?")
-_WORD = re.compile(r"[A-Za-z_][\w$.]*")
-_KEY = re.compile(rf"{STRING}|[A-Za-z_][\w$.-]*")
-_NUMBER = re.compile(r"-?(?:0x[0-9A-Fa-f]+|\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)(?![\w.])")
-_SCALAR_TYPE = re.compile(r"\s*:\s*(?:[su]?i\d+|index|bf16|f\d+\w*)(?![\w.])")
-_AFTER_VALUE = re.compile(rf"{STRING}|[<({{\[]|[,}}\])]")
-_SYMBOL_NAME = re.compile(rf"@(?:{STRING}|[\w$.-]+)(?:::@(?:{STRING}|[\w$.-]+))*")
-
-Piece = tuple[str, int]
-
-
-@dataclass
-class Parts:
-    """What has been read of one op: operands, their types, attributes and regions by name, each with its place."""
-
-    values: dict[str, list[Piece]] = field(default_factory=dict)
-    types: dict[str, list[Piece]] = field(default_factory=dict)
-    attributes: list[tuple[str, str, int]] = field(default_factory=list)
-    regions: dict[str, Output] = field(default_factory=dict)
-
-    def copy(self) -> "Parts":
-        """A copy to come back to."""
-        return Parts(dict(self.values), dict(self.types), list(self.attributes), dict(self.regions))
 
 
 class Reader:
@@ -45,6 +20,7 @@ class Reader:
     def __init__(self, scan: Scanner, dialects: Sequence[DialectText], symbols: Symbols) -> None:
         self.scan = scan
         self.symbols = symbols
+        self.fields = FieldReader(scan, symbols, lambda out: self._translate(out, region=True))
         self.ops: dict[str, OpText] = {}
         for dialect in dialects:
             for name, cls in dialect.registry.items():
@@ -54,18 +30,12 @@ class Reader:
         self._stop = re.compile(
             rf"(?P<string>{STRING})|(?P<symbol>{symbols.pattern})|(?<![\w.$@%^#!-])(?P<word>(?:{prefixes})\.[A-Za-z_][\w$.]*)|(?P<brace>[{{}}])"
         )
-        self._furthest: ParseError | None = None
 
     def read(self) -> Output:
         """The whole text."""
         out = Output()
         self._translate(out, region=False)
         return out
-
-    def read_parts(self, elements: tuple[Element, ...], parts: Parts, op: OpText) -> None:
-        """Reads one op by one format into `parts`; the position is behind its name."""
-        self._elements(elements, parts, op)
-        self._complete(parts, op, self.scan.at)
 
     def _translate(self, out: Output, region: bool) -> None:
         scan, depth, begin = self.scan, 0, self.scan.at
@@ -124,180 +94,12 @@ class Reader:
 
     def _custom(self, out: Output, name: str, begin: int) -> None:
         scan, op = self.scan, self._op(name, begin)
-        outer = scan.op, scan.form, self._furthest
-        scan.op, scan.form, self._furthest = op.spelling, usage(op), None
-        start = scan.at
-        for elements in op.formats:
-            scan.at, parts = start, Parts()
-            try:
-                self.read_parts(elements, parts, op)
-                break
-            except ParseError as error:
-                self._keep(error)
-        else:
-            raise self._furthest
+        outer = scan.op, scan.form
+        scan.op, scan.form = op.spelling, usage(op)
+        parts = self.fields.read(op)
         scan.back()
         self._write(out, parts, op, begin)
-        scan.op, scan.form, self._furthest = outer
-
-    def _keep(self, error: ParseError) -> None:
-        if self._furthest is None or error.at > self._furthest.at:
-            self._furthest = error
-
-    def _elements(self, elements: tuple[Element, ...], parts: Parts, op: OpText) -> None:
-        for element in elements:
-            if element.kind == "group":
-                self._group(element, parts, op)
-            else:
-                self._element(element, parts, op)
-
-    def _group(self, group: Element, parts: Parts, op: OpText) -> None:
-        if not self._starts(group.children[0]):
-            return
-        at, attempt = self.scan.at, parts.copy()
-        try:
-            self._elements(group.children, attempt, op)
-        except ParseError as error:
-            self._keep(error)
-            self.scan.at = at
-            return
-        parts.__dict__.update(attempt.__dict__)
-
-    def _starts(self, element: Element) -> bool:
-        if element.kind == "literal":
-            return self.scan.peek(element.name)
-        if element.kind in ("operand", "variadic"):
-            return self.scan.peek("%")
-        if element.kind == "attr-dict":
-            return self.scan.at_dictionary()
-        return not (element.kind == "region" and not self.scan.peek("{"))
-
-    def _element(self, element: Element, parts: Parts, op: OpText) -> None:
-        scan, name = self.scan, element.name
-        scan.skip()
-        at = scan.at
-        if element.kind == "literal":
-            scan.need(name)
-        elif element.kind == "operand":
-            parts.values[name] = [self._value()]
-        elif element.kind == "variadic":
-            parts.values[name] = self._values(element.leaves) if scan.peek("%") else []
-        elif element.kind in ("type", "types"):
-            parts.types[name] = self._types(parts, op, name, element.kind == "types")
-        elif element.kind == "attribute":
-            parts.attributes.append((name, self._attribute(op.enums.get(name, ""), element.before_colon), at))
-        elif element.kind == "region":
-            parts.regions[name] = self._region()
-        elif scan.at_dictionary():
-            parts.attributes += self._dictionary(op)
-
-    def _value(self) -> Piece:
-        found = self.scan.match(_VALUE)
-        if not found:
-            self.scan.expected("an operand (%name)")
-        return found[0], found.start()
-
-    def _values(self, leaves: int = 0) -> list[Piece]:
-        """Operands between commas, but for the last few where single operands follow."""
-        values, ends = [self._value()], [self.scan.at]
-        while self.scan.take(","):
-            values.append(self._value())
-            ends.append(self.scan.at)
-        keep = max(1, len(values) - leaves)
-        self.scan.at = ends[keep - 1]
-        return values[:keep]
-
-    def _types(self, parts: Parts, op: OpText, name: str, several: bool) -> list[Piece]:
-        count = len(parts.values.get(name, (0,))) if several else 1
-        types: list[Piece] = []
-        for k in range(count):
-            if k:
-                self.scan.need(",")
-            self.scan.skip()
-            at = self.scan.at
-            types.append((self.symbols.type_at(self.scan, op.fits.get(name, ""), op.name.partition(".")[0]), at))
-        return types
-
-    def _region(self) -> Output:
-        self.scan.need("{")
-        inner, outer = Output(), (self.scan.op, self.scan.form)
-        self.scan.op = self.scan.form = ""
-        self._translate(inner, region=True)
-        self.scan.op, self.scan.form = outer
-        return inner
-
-    def _attribute(self, enum: str, before_colon: bool) -> str:
-        scan = self.scan
-        scan.skip()
-        at = scan.at
-        if enum and scan.peek("<"):
-            return self.symbols.attribute_text(scan, enum, scan.balanced()[1:-1], at)
-        if enum and (word := scan.match(_WORD)):
-            return self.symbols.attribute_text(scan, enum, word[0], at)
-        if scan.match(_NUMBER):
-            found = None if before_colon else _SCALAR_TYPE.match(scan.source, scan.at)
-            scan.at = found.end() if found else scan.at
-        elif scan.peek("[") or scan.peek("{"):
-            scan.balanced()
-        elif not (scan.match(re.compile(STRING)) or scan.match(_SYMBOL_NAME)):
-            if not scan.match(re.compile(r"[#!]?[A-Za-z_][\w$.]*")):
-                scan.expected("an attribute")
-            if scan.source.startswith("<", scan.at):
-                scan.balanced()
-        return self.symbols.inside(scan, at, scan.at)
-
-    def _dictionary(self, op: OpText | None) -> list[tuple[str, str, int]]:
-        scan, entries = self.scan, []
-        scan.need("{")
-        while not scan.take("}"):
-            if entries and not scan.take(","):
-                scan.expected("',' or '}'")
-            key = scan.match(_KEY)
-            if not key:
-                scan.expected("an attribute's name")
-            entries.append((key[0], self._entry(op.enums.get(key[0], "") if op else "") if scan.take("=") else "", key.start()))
-        return entries
-
-    def _entry(self, enum: str) -> str:
-        scan = self.scan
-        scan.skip()
-        begin = scan.at
-        if enum and scan.peek("<"):
-            return self.symbols.attribute_text(scan, enum, scan.balanced()[1:-1], begin)
-        while found := _AFTER_VALUE.search(scan.source, scan.at):
-            scan.at = found.start()
-            if found[0] in ",}])":
-                break
-            if found[0][0] == '"':
-                scan.at = found.end()
-            else:
-                scan.balanced()
-        else:
-            scan.fail("an attribute dictionary is not closed", begin)
-        if not scan.source[begin : scan.at].strip():
-            scan.expected("an attribute's value")
-        return self.symbols.inside(scan, begin, scan.at).rstrip()
-
-    def _complete(self, parts: Parts, op: OpText, at: int) -> None:
-        """Types that the text does not spell, from the class's facts."""
-        records = None
-        for name in (*op.operands, *op.results):
-            values = parts.values.get(name, ()) if name in op.operands else ((op.spelling, at),)
-            if name in parts.types:
-                if len(parts.types[name]) != len(values):
-                    self.scan.fail(f"the type of '{name}' is there, the operand is not", parts.types[name][0][1])
-                continue
-            if values and name in op.typed:
-                self.scan.fail(f"the type of '{name}' is missing", values[0][1])
-            fact = op.unspelled(name)
-            if callable(fact) and values:
-                records = records or {n: self.symbols.record(self.scan, t[0][0]) for n, t in parts.types.items() if t}
-                try:
-                    fact = fact(records)
-                except (AttributeError, KeyError):
-                    self.scan.fail(f"the type of '{name}' does not follow from the other types", values[0][1])
-            text = self.symbols.fact(fact) if values else ""
-            parts.types[name] = [(text, place) for _, place in values]
+        scan.op, scan.form = outer
 
     def _write(self, out: Output, parts: Parts, op: OpText, begin: int) -> None:
         out.write(f'"{op.name}"(', begin)
@@ -330,19 +132,19 @@ class Reader:
         outer = scan.op
         scan.op = op.spelling
         scan.need("(")
-        operands = self._values() if scan.peek("%") else []
+        operands = self.fields.values() if scan.peek("%") else []
         scan.need(")")
         attributes: list[tuple[str, str, int]] = []
         if scan.take("<"):
-            attributes = self._dictionary(op)
+            attributes = self.fields.dictionary(op)
             scan.need(">")
         regions = []
         if scan.take("("):
             while not scan.take(")"):
                 if regions and not scan.take(","):
                     scan.expected("',' or ')'")
-                regions.append(self._region())
-        attributes += self._dictionary(op) if scan.peek("{") else []
+                regions.append(self.fields.region())
+        attributes += self.fields.dictionary(op) if scan.peek("{") else []
         singles = sum(segment == "single" for segment in op.operands.values())
         if op.segmented and len(op.operands) - singles == 1 and "operandSegmentSizes" not in [key for key, _, _ in attributes]:
             sizes = [1 if segment == "single" else max(0, len(operands) - singles) for segment in op.operands.values()]

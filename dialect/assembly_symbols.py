@@ -21,6 +21,7 @@ class Symbols:
         self.pattern = rf"[!#](?:{prefixes})(?:\.[A-Za-z_]\w*(?![\w.])|(?=\s*<))"
         self._symbol = re.compile(rf"{STRING}|({self.pattern})")
         self._types: dict[tuple[str, str, str], Any] = {}
+        self._spans: dict[str, str] = {}
         self.aliases: dict[str, str] = {}
 
     def take(self, scan: Scanner, head: str, begin: int) -> str:
@@ -96,7 +97,10 @@ class Symbols:
             scan.expected("a type")
         if scan.source.startswith("<", scan.at):
             scan.balanced()
-        text = self.inside(scan, begin, scan.at)
+        span = scan.source[begin : scan.at]
+        if span not in self._spans:
+            self._spans[span] = self.inside(scan, begin, scan.at)
+        text = self._spans[span]
         if fits and not self.aliases.get(text, text).startswith(f"!{prefix}.{fits}<"):
             scan.fail(f"expected a type !{prefix}.{fits}; got '{self.outside(text)}'", begin)
         return text

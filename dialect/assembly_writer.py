@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .assembly_fields import FieldReader
 from .assembly_format import Element, OpText, op_text
-from .assembly_reader import Parts, Reader
 from .assembly_scan import STRING, DialectText, Scanner, join, split
 from .assembly_symbols import Symbols
 from .errors import ParseError
@@ -119,11 +119,8 @@ class Writer:
     def _reads_back(self, text: str, generic: Generic) -> bool:
         """True where the reader finds the same operands in a custom form that could be read in two ways."""
         scan = Scanner(text, "", at=len(generic.op.spelling))
-        reader, parts = Reader(scan, (), self.symbols), Parts()
         try:
-            for elements in generic.op.formats:
-                reader.read_parts(elements, parts, generic.op)
-                break
+            parts = FieldReader(scan, self.symbols, scan.balanced).read(generic.op)
         except ParseError:
             return False
         return {n: [v for v, _ in vs] for n, vs in parts.values.items() if vs} == {n: vs for n, vs in generic.values.items() if vs}
