@@ -116,7 +116,8 @@ def _spare(program: Program, unit: int, regions: Regions, needs: dict) -> bool:
     """True if everything stays in order without the unit."""
     smaller = _without(program, unit)
     touched = [
-        [part for part, command in zip(parts, stream.commands) if command.site.unit != unit] for parts, stream in zip(regions.touched, program.streams)
+        [part for part, command in zip(parts, stream.commands) if command.site.unit != unit]
+        for parts, stream in zip(regions.touched, program.streams)
     ]
     clocks = Clocks(smaller, regions.with_touched(touched), needs, first_only=True)
     try:
@@ -134,7 +135,10 @@ def _without(program: Program, unit: int) -> Program:
 
 
 def _needs(program: Program, needs_barrier: NeedsBarrier) -> dict[str, tuple[bool, bool, bool]]:
-    return {pipe: tuple(needs_barrier(program.arch, pipe, hazard) for hazard in HAZARDS) for pipe in {site.pipe for site in program.sites} - {"ALL"}}
+    return {
+        pipe: tuple(needs_barrier(program.arch, pipe, hazard) for hazard in HAZARDS)
+        for pipe in {site.pipe for site in program.sites if site.kind == "work"}
+    }
 
 
 def _units(program: Program) -> set[int]:
@@ -149,7 +153,9 @@ def _executed(program: Program) -> set[int]:
 
 def _unit(program: Program, unit: int) -> Unit:
     sites = [site for site in program.sites if site.unit == unit]
-    kinds = sorted({f"pipe_barrier({s.pipe})" if s.kind == "barrier" else f"flag {_pair(s)}" if s.kind in ("set", "wait") else s.op for s in sites})
+    kinds = sorted(
+        {f"pipe_barrier({s.pipe})" if s.kind == "barrier" else f"flag {_pair(s)}" if s.kind in ("set", "wait") else s.op for s in sites}
+    )
     return Unit(unit, ", ".join(kinds), tuple(dict.fromkeys(site.location for site in sites)))
 
 

@@ -186,7 +186,10 @@ class Clocks(Replay):
         key = (queue.stream, site.pipe, site.peer, flag)
         sets, takes = self._sets.setdefault(key, []), self._takes.get(key, ())
         if not 0 <= flag < EVENT_IDS:
-            self._misused(("id", site.index), f"{site.location}: '{site.op}' uses event id {flag}; a pipe pair has {EVENT_IDS} of them, 0 to {EVENT_IDS - 1}")
+            self._misused(
+                ("id", site.index),
+                f"{site.location}: '{site.op}' uses event id {flag}; a pipe pair has {EVENT_IDS} of them, 0 to {EVENT_IDS - 1}",
+            )
         if sets:
             taker = queue.core_queues.get(site.peer)
             cleared = len(takes) == len(sets) and (taker is queue or clock[taker.local] > takes[-1])
@@ -205,7 +208,8 @@ class Clocks(Replay):
         self._check_alone(queue, index, command, clock, signals, "signalled from")
         if not 0 <= flag < CROSS_CORE_IDS:
             self._misused(
-                ("id", site.index), f"{site.location}: '{site.op}' uses cross-core flag {flag}; a core has {CROSS_CORE_IDS} of them, 0 to {CROSS_CORE_IDS - 1}"
+                ("id", site.index),
+                f"{site.location}: '{site.op}' uses cross-core flag {flag}; a core has {CROSS_CORE_IDS} of them, 0 to {CROSS_CORE_IDS - 1}",
             )
         taken = len(signals) - COUNTER_MAX  # awaits that must be over
         if taken <= 0:
@@ -219,7 +223,9 @@ class Clocks(Replay):
                     f"await number {taken} before signal number {len(signals)} of {self.program.streams[queue.stream].core}; let the receiver signal back more often",
                 )
 
-    def _check_alone(self, queue: Queue, index: int, command: Command, clock: list[int], events: list[tuple[Queue, int]], what: str) -> None:
+    def _check_alone(
+        self, queue: Queue, index: int, command: Command, clock: list[int], events: list[tuple[Queue, int]], what: str
+    ) -> None:
         """Signals (or awaits) of one cross-core flag must be in one order, else nobody knows which raise a wait takes."""
         if events:
             other, at = events[-1]

@@ -29,7 +29,11 @@ class Regions:
 
     def __init__(self, program: Program) -> None:
         written = {
-            ref.memory for stream in program.streams for command in stream.commands if command.writes for ref in command.refs(command.writes)
+            ref.memory
+            for stream in program.streams
+            for command in stream.commands
+            if command.writes
+            for ref in command.refs(command.writes)
         }
         self.refs: list[Ref] = []
         self._numbers: dict[Ref, int] = {}

@@ -7,6 +7,7 @@ earlier results are visible to its later commands without a barrier, an unfinish
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
+from .check_clocks import HAZARDS
 from .check_regions import Regions, Touched
 from .memory import Memories
 from .program import Command, Program
@@ -35,7 +36,7 @@ def execute(program: Program, timeline: Times, memories: Memories, meanings: Map
     Raises: PoisonError (bytes that nobody had written, or in flight), BoundsError, SimulationError (an op without meaning, or one that
     returns a wrong shape or dtype).
     """
-    in_order = {pipe: not needs_barrier(program.arch, pipe, "RAW") for pipe in {site.pipe for site in program.sites}}
+    in_order = {pipe: not needs_barrier(program.arch, pipe, "RAW") for pipe in _working_pipes(program)}
     running: dict[tuple[int, int], Running] = {}
     last: dict[tuple[int, str], Running] = {}
     for _, starts, number, index in _events(program, timeline):
@@ -53,6 +54,10 @@ def execute(program: Program, timeline: Times, memories: Memories, meanings: Map
             running[number, index] = started
         else:
             started.commit()
+
+
+def _working_pipes(program: Program) -> set[str]:
+    return {site.pipe for site in program.sites if site.kind == "work"}
 
 
 def _events(program: Program, timeline: Times) -> list[tuple[int, bool, int, int]]:
@@ -99,8 +104,9 @@ class _Adverse(Replay):
         self._regions = Regions(program)
         self._started = 0
         self._wanted: dict[Queue, tuple[list, list[Queue]]] = {}
-        pipes = {site.pipe for site in program.sites}
-        self._in_order = {pipe: {h for h in ("RAW", "WAR", "WAW") if not needs_barrier(program.arch, pipe, h)} for pipe in pipes}
+        self._in_order = {
+            pipe: {hazard for hazard in HAZARDS if not needs_barrier(program.arch, pipe, hazard)} for pipe in _working_pipes(program)
+        }
         for queues in self.cores:
             for queue in queues.values():
                 queue.state = []

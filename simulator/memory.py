@@ -199,7 +199,11 @@ def _refuse_bounds(core: Core, ref: Ref, space: _Space, site: Site, operand: str
     bad = np.flatnonzero((places < 0) | (places + size > space.data.size))[0]
     where = [int(i) for i in np.unravel_index(int(bad), places.shape)]
     at, extent = int(places.reshape(-1)[bad]) // size, space.data.size // size
-    what = f"element {at} of {space.name}, which has {extent} elements" if space.name.startswith("gm:") else f"byte {at * size} of {space.name}, which has {space.data.size} bytes"
+    what = (
+        f"element {at} of {space.name}, which has {extent} elements"
+        if space.name.startswith("gm:")
+        else f"byte {at * size} of {space.name}, which has {space.data.size} bytes"
+    )
     raise BoundsError(
         f"'{site.op}' on {core}: operand '{operand}' ({'x'.join(map(str, ref.shape))}x{ref.dtype}) reaches, at its index {where}, {what}",
         site.location,

@@ -56,7 +56,11 @@ class Replay:
                 queues[pipe] = Queue(number, pipe, queues)
             self.cores.append(queues)
         self.peers = [
-            [other for other, stream in enumerate(program.streams) if stream.core.block == mine.core.block and stream.core.kind != mine.core.kind]
+            [
+                other
+                for other, stream in enumerate(program.streams)
+                if stream.core.block == mine.core.block and stream.core.kind != mine.core.kind
+            ]
             for mine in program.streams
         ]
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ptoc.dialect.layout import TileRef, ViewRef
+from ptoc.machine.hazards import needs_barrier
 from ptoc.simulator.check import check, check_without
 from ptoc.simulator.execute import execute_adverse
 from ptoc.simulator.memory import Memories
@@ -17,10 +18,6 @@ from ptoc.simulator.replay import Replay
 from ptoc.simulator.values import Running
 
 AIV, AIV1, AIC = Core("aiv", 0), Core("aiv", 0, 1), Core("aic", 0)
-
-
-def only_v_on_a3(arch, pipe, hazard):
-    return (arch, pipe) == ("a3", "V")
 
 
 def ub(slot, col=0, cols=64):
@@ -88,7 +85,7 @@ class Build:
         return self.command(self.site("await", "await", pipe, line=line), flag)
 
     def check(self, **kwargs):
-        return check(self.program, only_v_on_a3, **kwargs)
+        return check(self.program, needs_barrier, **kwargs)
 
     def missing(self):
         report = self.check()
@@ -114,7 +111,8 @@ def test_the_text_of_a_missing_order():
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "kind"), [((0, 1), (1, 2), "RAW"), ((0, 1), (2, 1), "WAW"), ((0, 1), (2, 0), "WAR"), ((0, 0), (1, 2), None), ((0, 1), (0, 2), None)]
+    ("first", "second", "kind"),
+    [((0, 1), (1, 2), "RAW"), ((0, 1), (2, 1), "WAW"), ((0, 1), (2, 0), "WAR"), ((0, 0), (1, 2), None), ((0, 1), (0, 2), None)],
 )
 def test_hazards_of_one_pipe(first, second, kind):
     build = Build().add(*first).add(*second)
@@ -199,7 +197,17 @@ def test_a_flag_set_twice():
 
 def test_a_flag_whose_wait_comes_back_may_be_set_again():
     assert Build().sync("MTE2", "V").sync("V", "MTE2").sync("MTE2", "V").check().ok
-    assert Build().sync("MTE2", "V").sync("V", "MTE2", 1).set("MTE2", "V").set("MTE2", "V", 2).wait("MTE2", "V").wait("MTE2", "V", 2).check().ok
+    assert (
+        Build()
+        .sync("MTE2", "V")
+        .sync("V", "MTE2", 1)
+        .set("MTE2", "V")
+        .set("MTE2", "V", 2)
+        .wait("MTE2", "V")
+        .wait("MTE2", "V", 2)
+        .check()
+        .ok
+    )
     assert Build().sync("MTE2", "V").barrier("ALL").sync("MTE2", "V").check().ok
     assert not Build().sync("MTE2", "V").barrier("V").sync("MTE2", "V").check().ok
 
@@ -220,7 +228,17 @@ def test_a_wait_without_a_set():
 
 
 def test_a_deadlock_names_its_cycle():
-    text = Build().wait("MTE2", "V").set("V", "MTE2").wait("V", "MTE2", 1).set("MTE2", "V").wait("V", "MTE2").set("V", "MTE2", 1).check().deadlock
+    text = (
+        Build()
+        .wait("MTE2", "V")
+        .set("V", "MTE2")
+        .wait("V", "MTE2", 1)
+        .set("MTE2", "V")
+        .wait("V", "MTE2")
+        .set("V", "MTE2", 1)
+        .check()
+        .deadlock
+    )
     assert "aiv0.0 MTE2 -> aiv0.0 V -> aiv0.0 MTE2" in text
     assert "k.py:3" in text
 
@@ -271,7 +289,9 @@ def test_on_a3_an_await_holds_the_whole_core_and_on_a5_its_pipe():
 def test_two_blocks_are_never_in_order():
     other = Core("aiv", 1)
     build = Build((AIV, other)).work("MTE3", w=gm("y")).on(other).work("MTE3", w=gm("y", 64))
-    assert build.check().missing[0].advice == "nothing orders two blocks within a kernel: give each its own bytes, or make the writes atomic"
+    assert (
+        build.check().missing[0].advice == "nothing orders two blocks within a kernel: give each its own bytes, or make the writes atomic"
+    )
     assert (build.check().missing[0].low, build.check().missing[0].high) == (256, 1024)
     assert Build((AIV, other)).work("MTE3", w=gm("y")).on(other).work("MTE3", w=gm("y", 256)).check().ok
 
@@ -318,13 +338,20 @@ def test_signals_that_nobody_awaits_are_a_legal_rest():
 
 def test_one_flag_from_two_pipes_in_no_order():
     report = Build((AIC, AIV)).signal("FIX").signal("M").on(AIV).wait_for().wait_for().check()
-    assert report.misuse == ("k.py:2: cross-core flag 0 of aic0 is signalled from FIX (k.py:1) and M in no order: use one pipe, or two flags",)
+    assert report.misuse == (
+        "k.py:2: cross-core flag 0 of aic0 is signalled from FIX (k.py:1) and M in no order: use one pipe, or two flags",
+    )
     report = Build((AIC, AIV), "a5").signal("FIX").signal("FIX").on(AIV).wait_for(pipe="MTE2").wait_for(pipe="V").check()
-    assert report.misuse == ("k.py:4: cross-core flag 0 of aiv0.0 is awaited on MTE2 (k.py:3) and V in no order: use one pipe, or two flags",)
+    assert report.misuse == (
+        "k.py:4: cross-core flag 0 of aiv0.0 is awaited on MTE2 (k.py:3) and V in no order: use one pipe, or two flags",
+    )
 
 
 def test_cross_core_flags_in_range():
-    assert "k.py:1: 'signal' uses cross-core flag 16; a core has 16 of them, 0 to 15" in Build((AIC, AIV)).signal("FIX", 16).on(AIV).wait_for(16).check().misuse
+    assert (
+        "k.py:1: 'signal' uses cross-core flag 16; a core has 16 of them, 0 to 15"
+        in Build((AIC, AIV)).signal("FIX", 16).on(AIV).wait_for(16).check().misuse
+    )
 
 
 # units
@@ -358,8 +385,8 @@ def test_redundant_units():
     assert [(unit.unit, unit.what) for unit in report.redundant] == [(4, "pipe_barrier(MTE2)")]
     assert report.idle == ()
     for unit in range(4):
-        assert not check_without(loop().program, unit, only_v_on_a3).ok
-    assert check_without(loop().program, 4, only_v_on_a3).ok
+        assert not check_without(loop().program, unit, needs_barrier).ok
+    assert check_without(loop().program, 4, needs_barrier).ok
 
 
 def test_a_back_flag_that_this_run_does_not_need_is_redundant_for_it():
@@ -459,7 +486,9 @@ def graph(program):
                         edges.add((("c", n, i), ("c", n, j)))
                 if command.site.pipe == "ALL":
                     edges.add((("c", n, i), ("c", n, j)))
-            key = {"set": (n, command.site.pipe, command.site.peer), "wait": (n, command.site.peer, command.site.pipe)}.get(command.site.kind)
+            key = {"set": (n, command.site.pipe, command.site.peer), "wait": (n, command.site.peer, command.site.pipe)}.get(
+                command.site.kind
+            )
             if command.site.kind in ("signal", "await"):
                 key = ("x", n if command.site.kind == "signal" else 1 - n)
             if key:
@@ -505,13 +534,17 @@ def oracle(program):
             continue
         hazards = [
             kind
-            for kind, mine, yours in (("RAW", first.writes, second.reads), ("WAR", first.reads, second.writes), ("WAW", first.writes, second.writes))
+            for kind, mine, yours in (
+                ("RAW", first.writes, second.reads),
+                ("WAR", first.reads, second.writes),
+                ("WAW", first.writes, second.writes),
+            )
             for a in first.refs(mine)
             for b in second.refs(yours)
             if a == b and (one[0] == two[0] or a.memory == "gm:w")
         ]
         same_queue = one[0] == two[0] and first.site.pipe == second.site.pipe
-        if same_queue and not any(only_v_on_a3(program.arch, first.site.pipe, kind) for kind in hazards):
+        if same_queue and not any(needs_barrier(program.arch, first.site.pipe, kind) for kind in hazards):
             continue
         if hazards and ("s", *two) not in closed[("c", *one)] and ("s", *one) not in closed[("c", *two)]:
             unordered.add((one, two))
@@ -521,7 +554,11 @@ def oracle(program):
         misused |= not cross and len(up) != len(down)
         misused |= not cross and any(("c", *again) not in closed[("c", *taken)] for taken, again in zip(down, up[1:]))
         for events in (up, down) if cross else ():
-            misused |= any(("c", *b) not in closed[("c", *a)] and program.streams[a[0]].commands[a[1]].site.pipe != program.streams[b[0]].commands[b[1]].site.pipe for a, b in itertools.pairwise(events))
+            misused |= any(
+                ("c", *b) not in closed[("c", *a)]
+                and program.streams[a[0]].commands[a[1]].site.pipe != program.streams[b[0]].commands[b[1]].site.pipe
+                for a, b in itertools.pairwise(events)
+            )
     return False, unordered, misused
 
 
@@ -529,7 +566,7 @@ def oracle(program):
 @given(st.sampled_from(("a3", "a5")), cores, cores)
 def test_the_verdict_is_that_of_the_closed_graph(arch, left, right):
     program = random_program(arch, left, right)
-    report = check(program, only_v_on_a3)
+    report = check(program, needs_barrier)
     deadlock, unordered, misused = oracle(program)
     assert (report.deadlock is not None) == deadlock
     if deadlock or misused:
@@ -579,9 +616,9 @@ def test_a_program_in_order_has_one_result_in_all_orders(arch, left, right):
     program = random_program(arch, left, right)
     for site in program.sites:
         site.attributes["own"] = site.index
-    if not check(program, only_v_on_a3).ok:
+    if not check(program, needs_barrier).ok:
         return
     eager, adverse = filled(program), filled(program)
     assert Eager(program, eager).run()
-    execute_adverse(program, adverse, {"work": affine}, only_v_on_a3)
+    execute_adverse(program, adverse, {"work": affine}, needs_barrier)
     assert contents(program, eager) == contents(program, adverse)

@@ -26,7 +26,16 @@ LAYOUTS = [
     for blayout in ("row_major", "col_major")
     for slayout, fractal in (("none_box", 512), ("row_major", 512), ("col_major", 512), ("row_major", 1024))
 ]
-WINDOWS = [(0, 0, (64, 64)), (16, 32, (32, 32)), (16, 32, (16, 32)), (3, 5, (7, 9)), (0, 0, (33, 64)), (0, 16, (64, 17)), (5, 0, (40, 64)), (0, 0, (1, 64))]
+WINDOWS = [
+    (0, 0, (64, 64)),
+    (16, 32, (32, 32)),
+    (16, 32, (16, 32)),
+    (3, 5, (7, 9)),
+    (0, 0, (33, 64)),
+    (0, 16, (64, 17)),
+    (5, 0, (40, 64)),
+    (0, 0, (1, 64)),
+]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -63,7 +72,9 @@ def test_views_read_and_write_through_their_strides(strides):
 def test_reading_what_nobody_wrote_names_byte_and_element():
     mem = memories()
     mem.write(CORE, tile(v=(16, 8)), np.zeros((16, 8), np.float32), SITE)
-    with pytest.raises(PoisonError, match=r"k\.py:7: 'tadd' on aiv0\.0 reads operand 'src' in ub, byte 32 \(element \[0, 8\]\), that nobody has written"):
+    with pytest.raises(
+        PoisonError, match=r"k\.py:7: 'tadd' on aiv0\.0 reads operand 'src' in ub, byte 32 \(element \[0, 8\]\), that nobody has written"
+    ):
         mem.read(CORE, tile(), SITE, "src")
     mem.read(CORE, tile(v=(16, 8)), SITE, "src")
 
@@ -91,7 +102,10 @@ def test_read_arrays_cannot_be_written():
 
 def test_outside_of_a_tensor():
     mem = memories()
-    with pytest.raises(BoundsError, match=r"k\.py:7: 'tadd' on aiv0\.0: operand 'src' \(2x8xf32\) reaches, at its index \[1, 4\], element 1024 of gm:x, which has 1024 elements"):
+    with pytest.raises(
+        BoundsError,
+        match=r"k\.py:7: 'tadd' on aiv0\.0: operand 'src' \(2x8xf32\) reaches, at its index \[1, 4\], element 1024 of gm:x, which has 1024 elements",
+    ):
         mem.read(CORE, ViewRef("gm:x", 1012, "f32", (2, 8), (8, 1)), SITE, "src")
     with pytest.raises(BoundsError, match=r"index \[0\], element -2 of gm:x"):
         mem.read(CORE, ViewRef("gm:x", -2, "f32", (8,), (1,)), SITE, "src")
