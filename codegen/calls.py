@@ -18,7 +18,7 @@ from ptoc.dialect.errors import NotSupportedError
 from ptoc.dialect.mlir import ir
 from ptoc.dialect.op import Record, record
 
-from .scalars import cpp_type, literal
+from .scalars import cpp_type, float_literal, literal
 from .tiles import tile_type
 from .writer import Writer, source_of
 
@@ -119,6 +119,13 @@ def spelled(attr: ir.Attribute) -> str:
     if isinstance(attr, ir.UnitAttr):
         return "true"
     raise NotSupportedError(f"attribute {attr} has no C++ form")
+
+
+def spelled_number(value: float | int | bool) -> str:
+    """A Python number as a C++ literal."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return float_literal(value) if isinstance(value, float) else str(value)
 
 
 def _enum(mnemonic: str, text: str) -> str:

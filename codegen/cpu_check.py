@@ -23,7 +23,7 @@ from .emit import render
 from .kernel import Kernel
 
 COMPILERS = ("clang++-19", "clang++-20", "clang++-18", "clang++")
-FLAGS = ("-std=c++20", "-O1", "-w", "-D__CPU_SIM", "-include", "stdint.h", "-include", "stddef.h")
+FLAGS = ("-std=c++20", "-O1", "-w", "-D__CPU_SIM", "-include", "stdint.h", "-include", "stddef.h", "-ferror-limit=0")
 TIMEOUT_SECONDS = 120
 
 
@@ -88,10 +88,11 @@ def compile_for_cpu(text: str, kernels: tuple[Kernel, ...], folder: Path) -> Cpu
     (folder / "kernel.cpp").write_text(text)
     driver = folder / "driver.cpp"
     driver.write_text(render("cpu_driver.cpp.j2", {"kernels": [k for k in kernels if k.launched]}))
+    (folder / "cpu_pipes.hpp").write_text(render("cpu_pipes.hpp", {}))
     binary = folder / "driver"
     command = [clang, *FLAGS, f"-I{library / 'include'}", str(driver), "-o", str(binary), "-rdynamic", "-lpthread", "-ldl"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         errors = [line for line in result.stderr.splitlines() if "error:" in line or "kernel.cpp:" in line]
-        raise SimulationError("the emitted C++ does not compile: " + "\n".join(errors[:8] or [result.stderr[-600:]]))
+        raise SimulationError("the emitted C++ does not compile: " + "\n".join(errors or [result.stderr[-600:]]))
     return CpuProgram(binary, {k.name: k for k in kernels if k.launched})

@@ -9,15 +9,17 @@ from ptoc.dialect.mlir import func, ir
 from ptoc.dialect.op import REGISTRY
 from ptoc.dialect.ops.structure import SectionCube, SectionVector
 
-from . import control  # noqa: F401  (registers loops and branches with the visitor)
+from . import control, pipes  # noqa: F401  (register themselves with the visitor)
 from .scalars import HELPERS, cpp_type
 from .structure import emit_block, guarded
 from .writer import Writer, source_of
 
 CUBE_MEMORIES = frozenset({"l1", "l0a", "l0b", "l0c", "bias", "scaling"})
-MACROS = {"cube": "__DAV_CUBE__", "vector": "__DAV_VEC__"}
 FFTS = "ffts_addr"
 """Parameter that carries the address by which cores signal one another."""
+
+HOST_NAMES = ("blocks", "stream", "message", "message_bytes", "control", "control_bytes", "error")
+"""Names that the host launcher uses beside the kernel's parameters."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def kernels_of(module: ir.Module, w: Writer) -> tuple[Kernel, ...]:
 def _kernel(function: func.FuncOp, launched: bool, functions: list[func.FuncOp], w: Writer) -> Kernel:
     if list(function.type.results):
         raise NotSupportedError("a kernel that returns values has no C++ form", source_of(function))
-    w.lines, w.taken, w.depth = [], {FFTS}, 1
+    w.lines, w.taken, w.depth = [], {FFTS, *HOST_NAMES}, 1
     block = function.body.blocks[0]
     parameters = tuple(_parameter(function, number, argument, w) for number, argument in enumerate(block.arguments))
     ops = list(_walk(function.operation))
@@ -68,16 +70,16 @@ def _kernel(function: func.FuncOp, launched: bool, functions: list[func.FuncOp],
     if ffts:
         w.line(f"set_ffts_base_addr((uint64_t){FFTS});", comment="where this core's signals to other cores go")
     if len(kinds) == 1 and not _has(ops, (SectionCube, SectionVector)):
-        guarded(MACROS[kinds[0]], [block], w)
+        guarded(kinds[0], [block], w)
     else:
         emit_block(block, w)
     return Kernel(function.name.value, parameters, tuple(w.lines), kinds, ffts, launched, source_of(function))
 
 
 def _parameter(function: func.FuncOp, number: int, argument: ir.Value, w: Writer) -> Parameter:
-    attributes = function.arg_attrs[number] if "arg_attrs" in function.operation.attributes else {}
-    given = attributes["pto.name"].value if "pto.name" in attributes else f"arg{number}"
-    name = w.fresh(given)
+    attributes = function.operation.attributes
+    names = [name.value for name in attributes["pto.arg_names"]] if "pto.arg_names" in attributes else []
+    name = w.fresh(names[number] if number < len(names) else f"arg{number}")
     w.expressions[argument] = name
     kind = t.of(argument.type)
     return Parameter(name, cpp_type(argument.type), kind.dtype.name if isinstance(kind, t.Ptr) else "")

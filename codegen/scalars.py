@@ -58,6 +58,9 @@ BINARY = {
 }
 """C++ expression by op of the arith dialect; {t} is the type of the first operand, {u} its unsigned counterpart."""
 
+CASTS = frozenset({"index_cast", "index_castui", "extsi", "trunci"})
+"""Conversions of integers; one that does not change the C++ type prints nothing."""
+
 COMPARE = ("==", "!=", "<", "<=", ">", ">=", "<", "<=", ">", ">=")
 """Operator by number of an integer predicate; the last four compare as unsigned numbers.  Source: MLIR arith.cmpi."""
 
@@ -93,12 +96,13 @@ def literal(attr: ir.Attribute) -> str:
         text = f"{attr.value}" if -(2**31) < attr.value < 2**31 else f"{attr.value}LL"
         return text if attr.value >= 0 else f"({text})"
     if isinstance(attr, ir.FloatAttr):
-        text = _float(attr.value)
+        text = float_literal(attr.value)
         return text if str(attr.type) == "f32" else f"({cpp_type(attr.type)}){text}"
     raise NotSupportedError(f"constant {attr} has no C++ form")
 
 
-def _float(value: float) -> str:
+def float_literal(value: float) -> str:
+    """A number as a C++ `float` literal."""
     if math.isinf(value):
         return "__builtin_inff()" if value > 0 else "(-__builtin_inff())"
     if math.isnan(value):
@@ -114,6 +118,9 @@ def emit_arith(op: ir.OpView, w: Writer) -> None:
     if name == "constant":
         w.expressions[result] = literal(op.operation.attributes["value"])
         return
+    if name in CASTS and _same_type(op):
+        w.expressions[result] = w.of(op.operation.operands[0])
+        return
     text = _expression(name, op, w)
     for helper in HELPERS:
         if text.startswith(helper):
@@ -121,6 +128,10 @@ def emit_arith(op: ir.OpView, w: Writer) -> None:
     # Declared with its type, so that the value wraps and rounds as in the IR.
     kind = cpp_type(result.type)
     w.line(f"const {kind} {w.name(result, 'v')} = {text};", op)
+
+
+def _same_type(op: ir.OpView) -> bool:
+    return cpp_type(op.operation.operands[0].type) == cpp_type(op.operation.results[0].type)
 
 
 def _expression(name: str, op: ir.OpView, w: Writer) -> str:

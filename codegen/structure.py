@@ -16,6 +16,9 @@ from .calls import emit_call
 from .scalars import cpp_type, emit_arith
 from .writer import Writer, source_of
 
+MACROS = {"cube": "__DAV_CUBE__", "vector": "__DAV_VEC__"}
+"""What the NPU compiler defines while it compiles for a kind of core."""
+
 PROGRAM_IDS = {
     s.GetBlockIdx: "get_block_idx()",
     s.GetBlockNum: "get_block_num()",
@@ -179,24 +182,22 @@ def _(op: s.AddPtr, w: Writer) -> None:
 
 @emit_op.register
 def _(op: s.SectionCube, w: Writer) -> None:
-    _section(op, "__DAV_CUBE__", w)
+    guarded("cube", list(op.operation.regions[0].blocks), w)
 
 
 @emit_op.register
 def _(op: s.SectionVector, w: Writer) -> None:
-    _section(op, "__DAV_VEC__", w)
+    guarded("vector", list(op.operation.regions[0].blocks), w)
 
 
-def _section(op: PtoOp, macro: str, w: Writer) -> None:
-    guarded(macro, [region_block for region in op.operation.regions for region_block in region.blocks], w)
-
-
-def guarded(macro: str, blocks: list[ir.Block], w: Writer) -> None:
+def guarded(kind: str, blocks: list[ir.Block], w: Writer) -> None:
     """Blocks that one kind of core compiles, with the prologue of that kind."""
-    w.lines.append(f"#if defined({macro})")
-    if macro == "__DAV_VEC__":
+    w.lines.append(f"#if defined({MACROS[kind]})")
+    w.kind = kind
+    if kind == "vector":
         w.line("set_mask_norm();", comment="vector instructions work on all lanes until one sets a mask")
         w.line("set_vector_mask(-1, -1);")
     for block in blocks:
         emit_block(block, w)
     w.lines.append("#endif")
+    w.kind = ""

@@ -41,11 +41,9 @@ def layout_of(shape: tuple[int | str, ...], strides: tuple[int | str, ...], dtyp
 def global_tensor(value: ir.Value, view: GmView, offsets: list[tuple[int | str, int | str]], w: Writer, op: Any) -> str:
     """Declares the GlobalTensor of a view whose first element lies `offsets` (index, stride) beyond the pointer; returns its name."""
     layout = view.layout or _layout_of_users(value)
+    kind = tensor_type(view, layout, w)
     shape, shape_values = _alias("Shape", view.shape, w)
     strides, stride_values = _alias("Stride", view.strides, w)
-    text = f"GlobalTensor<{view.dtype.cpp}, {shape}, {strides}, Layout::{layout}>"
-    size = "x".join("N" if isinstance(n, str) else str(n) for n in view.shape)
-    kind = w.alias(text, f"Gm_{size}_{view.dtype.name}{'' if layout == 'ND' else '_' + layout}", f"view of global memory, {layout}")
     arguments = [pointer_to(view.pointer, offsets)]
     if shape_values or stride_values:
         arguments.append(f"{shape}({', '.join(shape_values)})")
@@ -54,6 +52,15 @@ def global_tensor(value: ir.Value, view: GmView, offsets: list[tuple[int | str, 
     name = w.name(value, "view")
     w.line(f"{kind} {name}({', '.join(arguments)});", op, comment=_derivation(offsets))
     return name
+
+
+def tensor_type(view: GmView, layout: str, w: Writer) -> str:
+    """The alias of a view's C++ type; declares it and those of its shape and strides on first use."""
+    shape, _ = _alias("Shape", view.shape, w)
+    strides, _ = _alias("Stride", view.strides, w)
+    text = f"GlobalTensor<{view.dtype.cpp}, {shape}, {strides}, Layout::{layout}>"
+    size = "x".join("N" if isinstance(n, str) else str(n) for n in view.shape)
+    return w.alias(text, f"Gm_{size}_{view.dtype.name}{'' if layout == 'ND' else '_' + layout}", f"view of global memory, {layout}")
 
 
 def _alias(kind: str, values: tuple[int | str, ...], w: Writer) -> tuple[str, list[str]]:

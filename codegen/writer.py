@@ -34,7 +34,8 @@ class Writer:
     """Text of the kernels of one module.
 
     `expressions`: C++ expression of a value; `addresses`: byte address of a tile; `slots`: address of slot 0 of a multi tile;
-    `views`: views of global memory; `aliases`: C++ type to its name, in the order of first use; `helpers`: names of helper functions used.
+    `views`: views of global memory; `aliases`: C++ type to its name, in the order of first use; `helpers`: names of helper functions used;
+    `kind`: the kind of core whose part is being written, "cube", "vector" or "" for both.
     """
 
     chip: Any
@@ -49,6 +50,7 @@ class Writer:
     aliases: dict[str, tuple[str, str]] = field(default_factory=dict)
     helpers: set[str] = field(default_factory=set)
     taken: set[str] = field(default_factory=set)
+    kind: str = ""
 
     def line(self, text: str, op: Any = None, pipe: str = "", comment: str = "") -> None:
         """One line; with `op` its source line, pipe and note follow as a comment."""

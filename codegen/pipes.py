@@ -1,0 +1,145 @@
+"""Slot pipes in C++: the library's `TPipe` objects and its TALLOC, TPUSH, TPOP, TFREE on tiles or on views of slots.
+
+Source: pto-isa 3186c381, include/pto/common/fifo.hpp (Direction, TileSplitAxis), include/pto/npu/a2a3/{TPush,TPop,TAlloc,TFree}.hpp.
+"""
+
+from typing import Any
+
+from ptoc.dialect import types as t
+from ptoc.dialect.errors import NotSupportedError
+from ptoc.dialect.mlir import ir
+from ptoc.dialect.op import Record, record
+from ptoc.dialect.ops import pipes as p
+
+from . import tiles, views
+from .structure import emit_op
+from .writer import GmView, Writer, source_of
+
+DIRECTIONS = {1: "DIR_C2V", 2: "DIR_V2C", 3: "DIR_BOTH"}
+
+
+def library_period(slots: int) -> int:
+    """How many slots the library acknowledges at a time.  Source: pto-isa, include/pto/npu/a2a3/TPush.hpp (SyncPeriod)."""
+    return slots if slots <= 2 else slots // 2
+
+
+@emit_op.register
+def _(op: p.InitializeL2g2lPipe, w: Writer) -> None:
+    rec = record(op.operation)
+    facts = rec.attributes
+    slots = facts["slot_num"]
+    period = facts.get("sync_period", library_period(slots))
+    if period != library_period(slots):
+        raise NotSupportedError(
+            f"sync_period {period} of {slots} slots is simulated only: the library acknowledges every {library_period(slots)} slots", source_of(op)
+        )
+    template = [
+        facts["flag_base"],
+        f"Direction::{DIRECTIONS[facts['dir_mask']]}",
+        facts["slot_size"],
+        slots,
+        facts["local_slot_num"],
+        str(facts.get("nosplit", False)).lower(),
+    ]
+    text = f"TPipe<{', '.join(map(str, template))}>"
+    label = "_".join(part.capitalize() for part in facts.get("name", "pipe").split("_"))
+    kind = w.alias(text, label, "flags from, direction, bytes of a slot, slots, slots on chip, not split")
+    result = rec.results["pipe_handle"]
+    name = w.name(result, facts.get("name", "pipe"))
+    local, peer = (w.of(rec.operands[k]) if k in rec.operands else "0" for k in ("local_addr", "peer_local_addr"))
+    w.pipes[result] = kind
+    remark = f"{slots} slots of {facts['slot_size']} bytes; on chip at {local} (vector side), {peer} (cube side)"
+    w.line(f"{kind} {name}({w.of(rec.operands['gm_addr'])}, {local}, {peer});", op, comment=remark)
+
+
+@emit_op.register
+def _(op: p.DeclareTile, w: Writer) -> None:
+    rec = record(op.operation)
+    tile = rec.types["tile"]
+    valid = tiles.valid_sizes(tile, rec.operands.get("valid_row"), rec.operands.get("valid_col"), w, op)
+    tiles.declare(rec.results["tile"], tile, valid, w, op)
+
+
+@emit_op.register
+def _(op: p.DeclareGlobal, w: Writer) -> None:
+    rec = record(op.operation)
+    value, kind = rec.results["entry"], rec.types["entry"]
+    if None in kind.shape:
+        raise NotSupportedError(f"an entry of a pipe needs static sizes; got {kind}", source_of(op))
+    # The vector cores share a slot: of one split left and right each has the columns of half a row.
+    halved = w.kind == "vector" and _split_of(value) == 2
+    view = GmView("", kind.dtype, kind.shape, _strides(kind.shape, 2 if halved else 1), "ND")
+    type_ = views.tensor_type(view, "ND", w)
+    name = w.name(value, "entry")
+    w.line(f"{type_} {name};", op)
+    w.views[value] = GmView(f"{name}.data()", kind.dtype, kind.shape, view.strides, "ND")
+
+
+def _strides(shape: tuple[int, ...], parts: int) -> tuple[int, ...]:
+    strides = [1]
+    for extent in reversed(shape[1:]):
+        strides.insert(0, strides[0] * extent * (parts if len(strides) == 1 else 1))
+    return tuple(strides)
+
+
+def _split_of(entry: ir.Value) -> int:
+    uses = [record(use.owner.operation) for use in entry.uses if use.owner.operation.name in ("pto.talloc", "pto.tpop")]
+    return uses[0].attributes.get("split", 0) if uses else 0
+
+
+@emit_op.register(p.TAlloc)
+@emit_op.register(p.TPush)
+@emit_op.register(p.TPop)
+@emit_op.register(p.TFree)
+def _(op: Any, w: Writer) -> None:
+    rec = record(op.operation)
+    pipe = rec.operands["pipe_handle"]
+    what = rec.operands.get("entry", rec.operands.get("tile"))
+    split = f"TileSplitAxis::{p.SPLITS[rec.attributes.get('split', 0)]}"
+    types = [w.pipes[pipe], *([_type_of(what, rec, w)] if what is not None else []), split]
+    arguments = [w.of(pipe), *([w.of(what)] if what is not None else [])]
+    call = rec.cls.__name__.upper()
+    w.line(f"{call}<{', '.join(types)}>({', '.join(arguments)});", op, rec.cls.pipe_of(rec))
+
+
+def _type_of(value: ir.Value, rec: Record, w: Writer) -> str:
+    kind = t.of(value.type)
+    return tiles.tile_type(kind, w) if isinstance(kind, t.Tile) else f"decltype({w.of(value)})"
+
+
+@emit_op.register
+def _(op: p.ReserveBuffer, w: Writer) -> None:
+    rec = record(op.operation)
+    w.expressions[rec.results["addr"]] = f"{_base(rec):#x}"
+
+
+@emit_op.register
+def _(op: p.ImportReservedBuffer, w: Writer) -> None:
+    rec = record(op.operation)
+    name, peer = rec.attributes["name"], rec.attributes["peer_func"]
+    for found in _reserved(op):
+        if found.attributes["name"] == name:
+            w.expressions[rec.results["addr"]] = f"{_base(found):#x}"
+            return
+    raise NotSupportedError(f"no pto.reserve_buffer named '{name}' in function '{peer}'", source_of(op))
+
+
+def _base(rec: Record) -> int:
+    if "base" not in rec.attributes:
+        raise NotSupportedError(f"reserved buffer '{rec.attributes['name']}' has no address: run 'plan-memory' first", source_of(rec.op))
+    return rec.attributes["base"]
+
+
+def _reserved(op: Any) -> list[Record]:
+    root = op.operation
+    while root.parent is not None:
+        root = root.parent.operation
+    found: list[Record] = []
+
+    def visit(inner: ir.Operation) -> ir.WalkResult:
+        if inner.name == "pto.reserve_buffer":
+            found.append(record(inner))
+        return ir.WalkResult.ADVANCE
+
+    root.walk(visit, ir.WalkOrder.PRE_ORDER)
+    return found
