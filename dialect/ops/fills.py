@@ -53,31 +53,31 @@ class TExpandS(VectorOp, name="texpands"):
 
 
 class TCi(VectorOp, name="tci"):
-    """dst[0, j] = S + j, or S - j where `descending`.  Shapes: one row.  Dtypes: i32 i16 ui32 ui16, S the same.  Source: pto-isa TCI, A2/A3.
+    """dst[0, j] = start + j, or start - j where `descending`.  Shapes: one row.  Dtypes: i32 i16 ui32 ui16, start the same.  Source: pto-isa TCI, A2/A3.
 
     The scalar unit writes it element by element, without waiting for V: pipe S.
     """
 
-    S: Operand[Any]
+    start: Operand[Any]
     dst: Operand[Tile]
-    format = "`ins` `(` $S attr-dict `:` type($S) `)` `outs` `(` $dst `:` type($dst) `)`"
-    cpp = "TCI<{dst.type}, {dst.dtype}, {descending|false}>({dst}, {S});"
+    format = "`ins` `(` $start attr-dict `:` type($start) `)` `outs` `(` $dst `:` type($dst) `)`"
+    cpp = "TCI<{dst.type}, {dst.dtype}, {descending|false}>({dst}, {start});"
     pipe, dtypes = "S", ("i32", "i16", "ui32", "ui16")
 
     @classmethod
     def rules(cls, record: Record) -> Iterator[str]:
         yield from super().rules(record)
-        dst, start = record.tile("dst"), record.types["S"]
+        dst, start = record.tile("dst"), record.types["start"]
         if dst.rows != 1:
             yield f"dst must have one row; got {dst.rows}x{dst.cols}"
-        if not isinstance(start, DType) or start.bytes != dst.dtype.bytes or start.is_float:
-            yield f"S must have dst's element type {dst.dtype}; got {start or 'index'}"
+        if isinstance(start, DType) and (start.bytes != dst.dtype.bytes or start.is_float):
+            yield f"start must have dst's element type {dst.dtype}; got {start}"
 
     @classmethod
     def evaluate(cls, values: dict[str, Any], attributes: dict[str, Any]) -> dict[str, np.ndarray]:
         dst = values["dst"]
         steps = np.broadcast_to(np.arange(dst.shape[1], dtype=np.int64), dst.shape)
-        return {"dst": (int(values["S"]) + (-steps if attributes.get("descending", False) else steps)).astype(dst.dtype)}
+        return {"dst": (int(values["start"]) + (-steps if attributes.get("descending", False) else steps)).astype(dst.dtype)}
 
     @classmethod
     def work(cls, refs: dict[str, Ref], attributes: dict[str, Any]) -> tuple[WorkItem, ...]:
@@ -113,7 +113,7 @@ class TTri(VectorOp, name="ttri"):
 
     @classmethod
     def work(cls, refs: dict[str, Ref], attributes: dict[str, Any]) -> tuple[WorkItem, ...]:
-        dst, diagonal = refs["dst"], refs.get("diagonal", 0)
+        dst, diagonal = refs["dst"], refs.get("diagonal") or 0  # a number that is not known here is taken as 0
         upper = attributes.get("upperOrLower", 0)
         rows = []
         for i in range(dst.v_rows):

@@ -122,7 +122,8 @@ def widening(dst: Ref, src: Ref) -> list[int]:
 class TDivS(Pointwise, name="tdivs"):
     """dst[i, j] = src[i, j] / scalar, or src / scalar[i, j] where `scalar` is the tile and `src` the number; integers towards zero.
 
-    Shapes: dst and the tile [rows, cols], equal.  A float tile that is divided in place is multiplied by 1 / scalar.  Source: pto-isa TDIVS, A2/A3.
+    Shapes: dst and the tile [rows, cols], equal.  Source: pto-isa TDIVS, A2/A3; a float tile that is divided in place is multiplied by
+    1 / scalar there, which differs in the last bit and is one instruction: meaning and work are those of two tiles.
     """
 
     src: Operand[Any]
@@ -159,8 +160,6 @@ class TDivS(Pointwise, name="tdivs"):
         dst, tile = refs["dst"], next(refs[n] for n in cls.reads if isinstance(refs.get(n), tuple))
         if dst.dtype not in FLOATS:
             return (Scalar(3 * dst.v_rows * dst.v_cols),)  # load, divide, store
-        if tile is refs.get("src") and tile.address == dst.address:
-            return issue.items("vmuls", dst.dtype, issue.scalar(dst, tile))
         return divisions(dst, tile)
 
 
