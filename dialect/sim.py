@@ -30,7 +30,7 @@ class RefType(Sim.Type, name="ref"):
     text: ir.StringAttr
 
 
-class ChannelType(Sim.Type, name="channel"):
+class ChannelType(Sim.Type, name="ring"):
     """A slot pipe between the cores of a block."""
 
     text: ir.StringAttr
@@ -38,7 +38,7 @@ class ChannelType(Sim.Type, name="channel"):
 
 def sim_type(mnemonic: str, text: str = "") -> ir.Type:
     """`!sim.<mnemonic><text>` in the current context."""
-    return {"memory": MemoryType, "ref": RefType, "channel": ChannelType}[mnemonic].get(ir.StringAttr.get(text))
+    return {"memory": MemoryType, "ref": RefType, "ring": ChannelType}[mnemonic].get(ir.StringAttr.get(text))
 
 
 class SimOp(Sim.Operation):
@@ -46,8 +46,8 @@ class SimOp(Sim.Operation):
 
     format = ""
     spelling = ""
-    operand_types: dict = {}
-    result_types: dict = {}
+    operand_types = {}
+    result_types = {}
 
     def __init_subclass__(cls, *, name: str | None = None, **kwargs: Any) -> None:
         if name is None:
@@ -184,7 +184,7 @@ class ChannelOp(SimOp, name="channel"):
 
     result: Result[ChannelType]
     format = "attr-dict"
-    result_types = {"result": "!sim.channel<>"}
+    result_types = {"result": "!sim.ring<>"}
 
 
 class AcquireOp(SimOp, name="acquire"):
@@ -193,7 +193,7 @@ class AcquireOp(SimOp, name="acquire"):
     channel: Operand[ChannelType]
     slot: Result[Any]
     format = "$channel attr-dict"
-    operand_types = {"channel": "!sim.channel<>"}
+    operand_types = {"channel": "!sim.ring<>"}
     result_types = {"slot": "index"}
 
 
@@ -202,7 +202,7 @@ class PushOp(SimOp, name="push"):
 
     channel: Operand[ChannelType]
     format = "$channel `on` $pipe attr-dict"
-    operand_types = {"channel": "!sim.channel<>"}
+    operand_types = {"channel": "!sim.ring<>"}
 
 
 class TakeOp(SimOp, name="take"):
@@ -211,7 +211,7 @@ class TakeOp(SimOp, name="take"):
     channel: Operand[ChannelType]
     slot: Result[Any]
     format = "$channel attr-dict"
-    operand_types = {"channel": "!sim.channel<>"}
+    operand_types = {"channel": "!sim.ring<>"}
     result_types = {"slot": "index"}
 
 
@@ -220,7 +220,7 @@ class ReleaseOp(SimOp, name="release"):
 
     channel: Operand[ChannelType]
     format = "$channel `on` $pipe attr-dict"
-    operand_types = {"channel": "!sim.channel<>"}
+    operand_types = {"channel": "!sim.ring<>"}
 
 
 class SignalOp(SimOp, name="signal"):

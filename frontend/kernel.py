@@ -36,6 +36,7 @@ class Kernel:
     flops_function: Callable[..., int] | None = None
     inputs_function: Callable[..., dict[str, Any]] | None = None
     cores_function: Callable[..., int] | None = None
+    specialize_function: Callable[..., dict[str, Any]] | None = None
 
     @property
     def sizes(self) -> tuple[str, ...]:
@@ -64,8 +65,13 @@ class Kernel:
         return function
 
     def cores(self, function: Callable[..., int]) -> Callable[..., int]:
-        """Decorator: blocks to launch where none are asked for; gets sizes and parameters by name, and `cores` of the chip."""
+        """Decorator: blocks to launch where none are asked for; gets sizes and parameters by name, and the chip's cores as `aic` and `aiv`."""
         self.cores_function = function
+        return function
+
+    def specialize(self, function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+        """Decorator: parameters that follow from sizes and other parameters where they are not given."""
+        self.specialize_function = function
         return function
 
     def case(self, name: str, **arguments: Any) -> None:

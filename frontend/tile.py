@@ -51,14 +51,22 @@ class Tile:
     def __getitem__(self, key: tuple[slice, slice]) -> "Tile":
         """The part of the tile that two slices name; it shares the tile's storage, no command is issued.
 
-        The sizes must be known when compiling; offsets may be known at run time.
+        Offsets may be known at run time; so may sizes, which then are the part's valid sizes.
         """
         (row, rows), (col, cols) = (_span(k, n, "tile") for k, n in zip(_two(key), self.shape))
-        if not isinstance(rows, int) or not isinstance(cols, int):
-            raise fail("a part of a tile must have sizes that are known when compiling")
-        record = replace(self.type, rows=rows, cols=cols, v_rows=rows, v_cols=cols)
-        sizes = ir.ArrayAttr.get([ir.IntegerAttr.get(ir.IntegerType.get_signless(64), n) for n in (rows, cols)])
-        op = emit("subview", {"source": self.value, "offsets": [Index.of(row).value(), Index.of(col).value()]}, (typed(record),), {"sizes": sizes})
+        if (row, col) == (0, 0) and (rows, cols) == self.shape and self.valid == self.shape:
+            return self
+        storage = [n if isinstance(n, int) else limit - (at if isinstance(at, int) else 0) for at, n, limit in zip((row, col), (rows, cols), self.shape)]
+        known = [n if isinstance(n, int) else None for n in (rows, cols)]
+        record = replace(self.type, rows=storage[0], cols=storage[1], v_rows=known[0], v_cols=known[1])
+        sizes = ir.ArrayAttr.get([ir.IntegerAttr.get(ir.IntegerType.get_signless(64), n) for n in storage])
+        operands = {
+            "source": self.value,
+            "offsets": [Index.of(row).value(), Index.of(col).value()],
+            "valid_row": None if isinstance(rows, int) else rows.value(),
+            "valid_col": None if isinstance(cols, int) else cols.value(),
+        }
+        op = emit("subview", operands, (typed(record),), {"sizes": sizes})
         return Tile(op.result, record, (rows, cols))
 
     def reshape(self, rows: int, cols: int, dtype: DType | None = None, layout: str | None = None) -> "Tile":

@@ -233,8 +233,7 @@ def _multi_get(op: structure.MultiTileGet, stream: Stream, rec: Record) -> None:
 @lower_op.register
 def _subview(op: structure.Subview, stream: Stream, rec: Record) -> None:
     row, col = (stream.index(v) for v in rec.operands["offsets"])
-    tile = rec.tile("result")
-    sizes = [stream.index(tile.rows if tile.v_rows is None else tile.v_rows), stream.index(tile.cols if tile.v_cols is None else tile.v_cols)]
+    sizes = stream.valid(rec, "the part", rec.tile("result"))
     stream.values[op.result] = stream.emit("part", [stream.value(rec.operands["source"]), row, col, *sizes], (sim_type("ref"),)).result
 
 
@@ -345,7 +344,7 @@ def _pipe(op: pipes.InitializeL2g2lPipe, stream: Stream, rec: Record) -> None:
     made = stream.emit(
         "channel",
         [],
-        (sim_type("channel"),),
+        (sim_type("ring"),),
         name=facts.get("name", f"pipe{facts['flag_base']}"),
         producer="aic" if facts["dir_mask"] == 1 else "aiv",
         slots=facts["slot_num"],

@@ -1,1 +1,1 @@
-
+"""Passes: pto in, pto out.  `pipeline.PIPELINE` is their order."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ptoc.dialect import types as t
-from ptoc.dialect.mlir import arith, ir, scf
+from ptoc.dialect.mlir import arith, ir
 from ptoc.dialect.op import Record, location_of, plain, record
 from ptoc.dialect.ops.structure import AllocTile, slot_stride
 
@@ -112,10 +112,10 @@ class _Budget:
     """Bytes left per memory when every tile has one slot, so that slots are granted only where they fit."""
 
     def __init__(self, module: ir.Module, chip: Any) -> None:
-        self.free = {name: chip.memory(name).bytes for name in ("ub", "l1", "l0a", "l0b", "l0c", "bias", "scaling")}
+        self.free = {name: chip.capacity_bytes(name) for name in ("ub", "l1", "l0a", "l0b", "l0c", "bias", "scaling")}
         for rec in pto_ops(module.operation):
             if rec.cls.internals.get("ub_scratch"):
-                self.free["ub"] = min(self.free["ub"], chip.ub_usable_bytes)
+                self.free["ub"] = min(self.free["ub"], int(chip.number("memories.ub_reserved_from")))
         for rec in pto_ops(module.operation):
             for record_ in rec.types.values():
                 if isinstance(record_, t.MultiTile) and "result" in rec.results:
@@ -133,7 +133,7 @@ class _Budget:
 
 def _rewrite(plan: _Plan, count: int) -> None:
     """Replaces a tile by the slot of a ring that turns with the loop."""
-    op, loop = plan.rec.op, scf.ForOp(plan.loop) if False else plan.loop
+    op, loop = plan.rec.op, plan.loop
     multi = t.MultiTile(plan.tile, count)
     valid = {k: plan.rec.operands[k] for k in ("valid_row", "valid_col") if k in plan.rec.operands}
     outermost = _outermost_marked(plan.loop)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 from ptoc.dialect.dtypes import DTYPES
 from ptoc.dialect.errors import ArgumentError, NotSupportedError
 from ptoc.dialect.mlir import func, ir

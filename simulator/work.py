@@ -29,3 +29,8 @@ def work_of(site: Site, text: str, operands: tuple[tuple[str, Any], ...]) -> tup
 @lru_cache(maxsize=65536)
 def _work(site: Site, operands: tuple[tuple[str, Any], ...]) -> tuple[WorkItem, ...]:
     return op_class(site.op).work(dict(operands), site.attributes)
+
+
+def meanings() -> dict[str, Any]:
+    """Op spelling to its numpy meaning."""
+    return {spelling: cls.evaluate for spelling, cls in _by_spelling().items()}

@@ -42,12 +42,20 @@ class MultiTileGet(PtoOp, name="multi_tile_get"):
 
 
 class Subview(PtoOp, name="subview"):
-    """The part of a tile at (row, column) offsets with the given sizes; it shares the tile's storage."""
+    """The part of a tile at (row, column) offsets with the given sizes; it shares the tile's storage.
+
+    valid_row, valid_col: valid sizes where the result's type has '?'.
+    """
 
     source: Operand[TileBufType]
     offsets: Sequence[Operand[Any]]
     result: Result[TileBufType]
-    format = "$source `[` $offsets `]` `sizes` $sizes attr-dict `:` type($source) `->` type($result)"
+    valid_row: Optional[Operand[Any]] = None
+    valid_col: Optional[Operand[Any]] = None
+    format = (
+        "$source `[` $offsets `]` `sizes` $sizes (`valid_row` `=` $valid_row^)? (`valid_col` `=` $valid_col^)?"
+        " attr-dict `:` type($source) `->` type($result)"
+    )
 
 
 class TReshape(PtoOp, name="treshape"):

@@ -1,0 +1,292 @@
+"""Flash attention as a four-stage pipeline across the cube core and the vector cores of each block.
+
+compute_qk (cube) -> QK ring -> compute_p (vector: online softmax) -> P ring -> compute_pv (cube) -> PV ring -> compute_gu (vector).
+The cube runs PRELOAD tiles of QK ahead.  Source of the schedule: PTO-DSL flash attention, hw-native-sys/pto-isa.
+"""
+
+import math
+
+import numpy as np
+
+import ptoc
+from ptoc import L0A, L0B, L0C, L1, f16, f32
+
+LOWEST = -3.0e38
+
+
+@ptoc.kernel
+def flash_attention(
+    q: ptoc.Tensor["S0", "D", f16],
+    k: ptoc.Tensor["S1", "D", f16],
+    v: ptoc.Tensor["S1", "D", f16],
+    o: ptoc.Out["S0", "D", f32],
+    S0,
+    S1,
+    *,
+    D: int = 128,
+    TILE: int = 256,
+    SUB: int = 128,
+    ROWS: int = 128,
+    SLICE: int = 32,
+    PRELOAD: int = 4,
+    SLOTS: int = 8,
+    LOCAL_SLOTS: int = 2,
+    TAILS: bool = False,
+):
+    """o = softmax(q @ k.T / sqrt(D)) @ v, non-causal; TILE columns of S1 at a time, ROWS query rows a block."""
+    shape = Shape(S0, S1, D, TILE, SUB, ROWS, SLICE, TAILS)
+    qk = ptoc.pipe("c2v", (ROWS, TILE), f32, slots=SLOTS, local_slots=LOCAL_SLOTS, name="qk")
+    p = ptoc.pipe("v2c", (ROWS, TILE), f16, slots=SLOTS, local_slots=LOCAL_SLOTS, name="p")
+    pv = ptoc.pipe("c2v", (ROWS, D), f32, slots=SLOTS, local_slots=LOCAL_SLOTS, name="pv")
+    tiles = ptoc.ceil_div(S1, TILE)
+    ahead = ptoc.minimum(tiles, PRELOAD)
+    with ptoc.cube():
+        for block in ptoc.range(ptoc.block_idx(), ptoc.ceil_div(S0, ROWS), ptoc.num_blocks()):
+            cube = Cube(shape, q, k, v, qk, p, pv, block)
+            for t in ptoc.range(ahead):
+                cube.compute_qk(t)
+            for t in ptoc.range(tiles - ahead):
+                cube.compute_pv_and_qk(t, t + PRELOAD)
+            for t in ptoc.range(tiles - ahead, tiles):
+                cube.compute_pv(t)
+    with ptoc.vector():
+        for block in ptoc.range(ptoc.block_idx(), ptoc.ceil_div(S0, ROWS), ptoc.num_blocks()):
+            vector = Vector(shape, qk, p, pv, block, PRELOAD + 1)
+            for t in ptoc.range(ahead):
+                vector.compute_p(t)
+            for t in ptoc.range(tiles - ahead):
+                vector.compute_p(t + PRELOAD)
+                vector.compute_gu(t)
+            for t in ptoc.range(tiles - ahead, tiles):
+                vector.compute_gu(t)
+            vector.finish(o)
+
+
+class Shape:
+    """Extents of the parts that a tile consists of; numbers where nothing has a tail."""
+
+    def __init__(self, s0, s1, d, tile, sub, rows, piece, tails):
+        self.s0, self.s1, self.d, self.tile, self.sub, self.rows, self.slice, self.tails = s0, s1, d, tile, sub, rows, piece, tails
+        self.subs, self.slices = tile // sub, rows // 2 // piece
+
+    def part(self, size, rest):
+        """Elements of a part of `size` where `rest` remain."""
+        return ptoc.maximum(ptoc.minimum(rest, size), 0) if self.tails else size
+
+    def columns(self, t, j):
+        """First column of S1, and number of columns, of sub-tile j of tile t."""
+        first = t * self.tile + j * self.sub
+        return first, self.part(self.sub, self.s1 - first)
+
+    def when(self, n):
+        """Runs its body where a part has elements."""
+        return ptoc.when(n > 0) if self.tails else ptoc.when(True)
+
+
+class Cube:
+    """The cube core's stages for one block of query rows: all of L0A, L0B and L0C, K, P and V in two slots of L1."""
+
+    def __init__(self, shape, q, k, v, qk, p, pv, block):
+        s = self.s = shape
+        self.k, self.v, self.qk, self.p, self.pv = k, v, qk, p, pv
+        self.rows = s.part(s.rows, s.s0 - block * s.rows)
+        self.k1 = ptoc.tile([s.d, s.sub], f16, L1, layout="zn", slots=2)
+        self.p1 = ptoc.tile([s.rows, s.sub], f16, L1, slots=2)
+        self.v1 = ptoc.tile([s.sub, s.d], f16, L1, slots=2)
+        self.k0 = ptoc.tile([s.d, s.sub], f16, L0B)
+        self.v0 = ptoc.tile([s.sub, s.d], f16, L0B)
+        self.p0 = ptoc.tile([s.rows, s.sub], f16, L0A)
+        self.qk0 = ptoc.tile([s.rows, s.sub], f32, L0C)
+        self.pv0 = ptoc.tile([s.rows, s.d], f32, L0C)[0 : self.rows, :]
+        q1 = ptoc.tile([s.rows, s.d], f16, L1)[0 : self.rows, :]
+        self.q0 = ptoc.tile([s.rows, s.d], f16, L0A)[0 : self.rows, :]
+        ptoc.load(q1, q[block * s.rows : block * s.rows + self.rows, :])
+        ptoc.mov(self.q0, q1)
+
+    def compute_qk(self, t):
+        """QK of tile t, alone."""
+        entry = self.qk.alloc()
+        for j in range(self.s.subs):
+            self._load_k(t, j)
+            self._multiply_qk(t, j, entry)
+        self.qk.push(entry)
+
+    def compute_pv(self, t):
+        """PV of tile t, alone."""
+        entry = self.p.pop()
+        for j in range(self.s.subs):
+            self._load_pv(t, j, entry)
+            self._multiply_pv(t, j)
+        self.p.free(entry)
+        self._push_pv()
+
+    def compute_pv_and_qk(self, t, later):
+        """PV of tile t and QK of a later one, sub-tile by sub-tile, so that each multiply hides the other's stores and loads."""
+        for j in range(self.s.subs):
+            self._load_k(later, j)
+        filled = self.p.pop()
+        empty = self.qk.alloc()
+        for j in range(self.s.subs):
+            self._load_pv(t, j, filled)
+            self._multiply_qk(later, j, empty)
+            self._multiply_pv(t, j)
+        self.p.free(filled)
+        self.qk.push(empty)
+        self._push_pv()
+
+    def _push_pv(self):
+        entry = self.pv.alloc()
+        ptoc.store(entry[0 : self.rows, :], self.pv0)
+        self.pv.push(entry)
+
+    def _load_k(self, t, j):
+        first, n = self.s.columns(t, j)
+        with self.s.when(n):
+            ptoc.load(self.k1[j % 2][:, 0:n], self.k.T[:, first : first + n])
+
+    def _load_pv(self, t, j, entry):
+        s = self.s
+        first, n = s.columns(t, j)
+        with s.when(n):
+            ptoc.load(self.v1[j % 2][0:n, :], self.v[first : first + n, :])
+            ptoc.load(self.p1[j % 2][0 : self.rows, 0:n], entry[0 : self.rows, j * s.sub : j * s.sub + n])
+
+    def _multiply_qk(self, t, j, entry):
+        s = self.s
+        _, n = s.columns(t, j)
+        with s.when(n):
+            k0, qk0 = self.k0[:, 0:n], self.qk0[0 : self.rows, 0:n]
+            ptoc.mov(k0, self.k1[j % 2][:, 0:n])
+            ptoc.matmul(qk0, self.q0, k0)
+            ptoc.store(entry[0 : self.rows, j * s.sub : j * s.sub + n], qk0)
+
+    def _multiply_pv(self, t, j):
+        _, n = self.s.columns(t, j)
+        with self.s.when(n):
+            p0, v0 = self.p0[0 : self.rows, 0:n], self.v0[0:n, :]
+            ptoc.mov(p0, self.p1[j % 2][0 : self.rows, 0:n])
+            ptoc.mov(v0, self.v1[j % 2][0:n, :])
+            if j == 0:
+                ptoc.matmul(self.pv0, p0, v0)
+            else:
+                ptoc.matmul_acc(self.pv0, self.pv0, p0, v0)
+
+
+class Vector:
+    """A vector core's stages for its half of a block's query rows, SLICE rows at a time so that the working tiles fit into UB.
+
+    m, l: running maximum and sum of each row; o: the unnormalised result; r: exp(scale * (old m - new m)), kept for `ring` tiles.
+    """
+
+    def __init__(self, shape, qk, p, pv, block, ring):
+        s = self.s = shape
+        self.qk, self.p, self.pv, self.ring = qk, p, pv, ring
+        self.scale = 1.0 / math.sqrt(s.d)
+        self.first_row = block * s.rows + ptoc.sub_block_idx() * (s.rows // 2)
+        self.x = ptoc.tile([s.slice, s.tile], f32, slots=2)
+        self.x16 = ptoc.tile([s.slice, s.tile], f16)
+        self.scratch = ptoc.tile([s.slice, s.tile], f32)
+        self.y = ptoc.tile([s.slice, s.d], f32)
+        self.o = [ptoc.tile([s.slice, s.d], f32) for _ in range(s.slices)]
+        self.m = [ptoc.tile([1, s.slice], f32) for _ in range(s.slices)]
+        self.l = [ptoc.tile([1, s.slice], f32) for _ in range(s.slices)]
+        self.r = [ptoc.tile([1, s.slice], f32, slots=ring) for _ in range(s.slices)]
+        self.local = ptoc.tile([1, s.slice], f32)
+        for i in range(s.slices):
+            ptoc.expands(self.m[i], LOWEST)
+            ptoc.expands(self.l[i], 0.0)
+            ptoc.expands(self.o[i], 0.0)
+
+    def _rows(self, i):
+        """Query rows in slice i."""
+        return self.s.part(self.s.slice, self.s.s0 - self.first_row - i * self.s.slice)
+
+    def compute_p(self, t):
+        """Online softmax of tile t: P = exp(scale * (QK - m)) in f16, and the rescaling of what came before."""
+        s = self.s
+        full, empty = self.qk.pop(), self.p.alloc()
+        n = s.part(s.tile, s.s1 - t * s.tile)
+        for i in range(s.slices):
+            rows = self._rows(i)
+            with s.when(rows):
+                part = slice(i * s.slice, i * s.slice + rows)
+                x, x16 = self.x[i % 2][0:rows, 0:n], self.x16[0:rows, 0:n]
+                ptoc.load(x, full[part, 0:n])
+                self._softmax(x, i, self.r[i][t % self.ring], self.scratch[0:rows, 0:n], rows)
+                ptoc.cvt(x16, x)
+                ptoc.store(empty[part, 0:n], x16)
+        self.qk.free(full)
+        self.p.push(empty)
+
+    def _softmax(self, x, i, r, scratch, rows):
+        m, l, local = self.m[i], self.l[i], self.local
+        column = local.reshape(self.s.slice, 1, layout="dn")[0:rows, :]
+        ptoc.rowmax(column, x, scratch)
+        ptoc.max(local, local, m)
+        ptoc.sub(r, m, local)
+        ptoc.muls(m, local, 1.0)
+        ptoc.muls(r, r, self.scale)
+        ptoc.exp(r, r)
+        ptoc.rowexpandsub(x, x, m.reshape(self.s.slice, 1, layout="dn")[0:rows, :])
+        ptoc.muls(x, x, self.scale)
+        ptoc.exp(x, x)
+        ptoc.rowsum(column, x, scratch)
+        ptoc.mul(l, l, r)
+        ptoc.add(l, l, local)
+
+    def compute_gu(self, t):
+        """o = o * r + PV of tile t."""
+        s = self.s
+        entry = self.pv.pop()
+        for i in range(s.slices):
+            rows = self._rows(i)
+            with s.when(rows):
+                y, o = self.y[0:rows, :], self.o[i][0:rows, :]
+                ptoc.load(y, entry[i * s.slice : i * s.slice + rows, :])
+                ptoc.rowexpandmul(o, o, self.r[i][t % self.ring].reshape(s.slice, 1, layout="dn")[0:rows, :])
+                ptoc.add(o, o, y)
+        self.pv.free(entry)
+
+    def finish(self, out):
+        """out = o / l."""
+        s = self.s
+        for i in range(s.slices):
+            rows = self._rows(i)
+            with s.when(rows):
+                o, row = self.o[i][0:rows, :], self.first_row + i * s.slice
+                ptoc.rowexpanddiv(o, o, self.l[i].reshape(s.slice, 1, layout="dn")[0:rows, :])
+                ptoc.store(out[row : row + rows, :], o)
+
+
+@flash_attention.reference
+def reference(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
+    s = q @ k.T / math.sqrt(q.shape[1])
+    e = np.exp(s - s.max(axis=1, keepdims=True))
+    return e @ v / e.sum(axis=1, keepdims=True)
+
+
+@flash_attention.flops
+def flops(S0: int, S1: int, D: int, **_: int) -> int:
+    return 4 * S0 * S1 * D
+
+
+@flash_attention.cores
+def cores(S0: int, ROWS: int, aic: int, **_: int) -> int:
+    return min(aic, -(-S0 // ROWS))
+
+
+@flash_attention.specialize
+def specialize(S0: int, S1: int, ROWS: int, TILE: int, **_: int) -> dict[str, bool]:
+    """Sizes known when compiling make every part whole; they are left open only where a part is not."""
+    return {"TAILS": bool(S0 % ROWS or S1 % TILE)}
+
+
+flash_attention.tolerance = 1e-3
+flash_attention.case("default", S0=128, S1=1024)
+flash_attention.case("s2048", S0=128, S1=2048)
+flash_attention.case("s4096", S0=128, S1=4096)
+flash_attention.case("s8192", S0=128, S1=8192)
+flash_attention.case("two_blocks", S0=256, S1=512, cores=2)
+flash_attention.case("blocks_in_turn", S0=256, S1=1536, cores=1)
+flash_attention.case("tails", S0=200, S1=700, cores=2)
+flash_attention.case("short", S0=5, S1=3)

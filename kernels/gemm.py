@@ -1,0 +1,68 @@
+"""C = A @ B: f16 inputs, f32 accumulation, any M, N, K, any number of cube cores; written without a flag or an address."""
+
+import numpy as np
+
+import ptoc
+from ptoc import L0A, L0B, L0C, L1, f16, f32
+
+
+@ptoc.kernel
+def gemm(
+    a: ptoc.Tensor["M", "K", f16],
+    b: ptoc.Tensor["K", "N", f16],
+    c: ptoc.Out["M", "N", f32],
+    M,
+    N,
+    K,
+    *,
+    TM: int = 128,
+    TN: int = 256,
+    TK: int = 256,
+    TK0: int = 64,
+):
+    """c[m, n] = sum over k of a[m, k] * b[k, n]; tiles of TM x TN, TK columns of A in L1 at a time, TK0 in L0."""
+    columns = ptoc.ceil_div(N, TN)
+    for t in ptoc.range(ptoc.block_idx(), ptoc.ceil_div(M, TM) * columns, ptoc.num_blocks()):
+        m0, n0 = (t // columns) * TM, (t % columns) * TN
+        m, n = ptoc.minimum(M - m0, TM), ptoc.minimum(N - n0, TN)
+        acc = ptoc.tile([TM, TN], f32, L0C, valid=(m, n))
+        for i in ptoc.range(ptoc.ceil_div(K, TK), stages=2):
+            k = ptoc.minimum(K - i * TK, TK)
+            a1 = ptoc.tile([TM, TK], f16, L1, valid=(m, k))
+            b1 = ptoc.tile([TK, TN], f16, L1, valid=(k, n))
+            ptoc.load(a1, a[m0 : m0 + m, i * TK : i * TK + k])
+            ptoc.load(b1, b[i * TK : i * TK + k, n0 : n0 + n])
+            for j in ptoc.range(ptoc.ceil_div(k, TK0), stages=2):
+                k0 = ptoc.minimum(k - j * TK0, TK0)
+                a0 = ptoc.tile([TM, TK0], f16, L0A, valid=(m, k0))
+                b0 = ptoc.tile([TK0, TN], f16, L0B, valid=(k0, n))
+                ptoc.extract(a0, a1, 0, j * TK0)
+                ptoc.extract(b0, b1, j * TK0, 0)
+                first = (i + j) == 0
+                with ptoc.when(first):
+                    ptoc.matmul(acc, a0, b0)
+                with ptoc.when(~first):
+                    ptoc.matmul_acc(acc, acc, a0, b0)
+        ptoc.store(c[m0 : m0 + m, n0 : n0 + n], acc)
+
+
+@gemm.reference
+def reference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a @ b
+
+
+@gemm.flops
+def flops(M: int, N: int, K: int, **_: int) -> int:
+    return 2 * M * N * K
+
+
+@gemm.cores
+def cores(M: int, N: int, TM: int, TN: int, aic: int, **_: int) -> int:
+    return min(aic, -(-M // TM) * -(-N // TN))
+
+
+gemm.tolerance = 1e-2
+gemm.case("default", M=512, K=2048, N=1536, cores=1)
+gemm.case("tails", M=200, K=300, N=270, cores=2)
+gemm.case("small", M=17, K=33, N=5, cores=1)
+gemm.case("many_cores", M=512, K=512, N=1024)

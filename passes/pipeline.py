@@ -1,0 +1,70 @@
+"""The passes in their order, and running them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from ptoc.dialect.errors import ArgumentError, VerifyError
+from ptoc.dialect.mlir import ir
+from ptoc.dialect.op import location_text
+
+from .canonicalize import Canonicalize
+from .insert_sync import InsertSync
+from .lower_pipes import LowerPipes
+from .multi_buffer import MultiBuffer
+from .plan_memory import PlanMemory
+
+
+class Pass(Protocol):
+    """A pass: changes a module in place and gives remarks, each beginning with file:line."""
+
+    name: str
+
+    def run(self, module: ir.Module, chip: Any) -> list[str]:
+        """Runs the pass."""
+        ...
+
+
+PIPELINE: tuple[Pass, ...] = (
+    # Fewer ops first: everything after it has less to look at, and constants make sizes known.
+    Canonicalize(),
+    # Pipes before buffers: which engine touches a tile is known only when pushes and pops are.
+    LowerPipes(),
+    MultiBuffer(),
+    # Folds the slot arithmetic that multi-buffer wrote.
+    Canonicalize(),
+    # Addresses before synchronisation: tiles that share bytes depend on each other.
+    PlanMemory(),
+    InsertSync(),
+)
+"""What `ptoc compile` runs."""
+
+
+def pass_by_name(name: str) -> Pass:
+    """The pass called `name` on the command line.  Raises ArgumentError that lists the passes."""
+    known = {p.name: p for p in PIPELINE}
+    if name not in known:
+        raise ArgumentError(f"no pass is called '{name}'; passes: {', '.join(known)}")
+    return known[name]
+
+
+def run_passes(
+    module: ir.Module, chip: Any, passes: Sequence[Pass] = PIPELINE, after: Callable[[Pass, ir.Module], None] | None = None
+) -> list[str]:
+    """Runs passes in order, verifying the module after each; `after` sees it in between.  Returns all remarks."""
+    remarks = []
+    for one in passes:
+        with module.context:
+            remarks += one.run(module, chip)
+        verify_after(one.name, module)
+        if after is not None:
+            after(one, module)
+    return remarks
+
+
+def verify_after(name: str, module: ir.Module) -> None:
+    """Raises VerifyError where a pass left a module that breaks the dialect's rules."""
+    try:
+        module.operation.verify()
+    except ir.MLIRError as error:
+        lines = [f"{location_text(d.location) or '?'}: after {name}: {d.message}" for d in error.error_diagnostics]
+        raise VerifyError("\n".join(dict.fromkeys(lines))) from None

@@ -1,0 +1,66 @@
+"""Compile, run and check kernels from Python."""
+
+from typing import Any
+
+import numpy as np
+
+from ptoc.dialect.errors import ArgumentError
+from ptoc.frontend import Kernel
+from ptoc.machine.chip import Chip, load_chip
+
+from .compiled import Compiled, compile_source
+from .loading import Source, load_kernel, load_source
+from .result import Result
+from .running import check_compiled, run_compiled
+
+DEFAULT_CHIP = "ascend910b1"
+
+
+def _source(kernel: Kernel | str | Source) -> Source:
+    if isinstance(kernel, Source):
+        return kernel
+    return Source(kernel.name, kernel) if isinstance(kernel, Kernel) else load_source(kernel)
+
+
+def _chip(chip: str | Chip) -> Chip:
+    return load_chip(chip) if isinstance(chip, str) else chip
+
+
+def compile(kernel: Kernel | str | Source, chip: str | Chip = DEFAULT_CHIP, *, sync: str = "insert", **parameters: Any) -> Compiled:
+    """Compiles a kernel (an object, a shipped name, `file.py:function`, a `.pto` file) for a chip; parameters are its constants.
+
+    Raises: PtocError of the stage that refuses it.
+    """
+    if sync not in ("insert", "keep"):
+        raise ArgumentError(f"sync must be 'insert' or 'keep'; got {sync!r}")
+    return compile_source(_source(kernel), _chip(chip), parameters, sync)
+
+
+def run(
+    kernel: Kernel | str | Source,
+    chip: str | Chip = DEFAULT_CHIP,
+    *,
+    inputs: dict[str, np.ndarray] | None = None,
+    case: str | None = None,
+    cores: int | None = None,
+    values: bool = True,
+    check: bool = False,
+    allow_unvalidated: bool = False,
+    sync: str = "insert",
+    **definitions: Any,
+) -> Result:
+    """Compiles and simulates: results and time from one run.
+
+    definitions: sizes and parameters by name.  inputs: arrays by tensor name (seeded random ones where missing).  cores: blocks to
+    launch.  values=False: time alone.  check=True: also proves the synchronisation and runs the most adverse order that it allows.
+    Raises: PtocError.
+    """
+    return run_compiled(_source(kernel), _chip(chip), definitions, case, cores, inputs or {}, values, check, allow_unvalidated, sync)
+
+
+def check(kernel: Kernel | str | Source, chip: str | Chip = DEFAULT_CHIP, *, case: str | None = None, cores: int | None = None, sync: str = "insert", **definitions: Any) -> Any:
+    """Proves a kernel's synchronisation for given arguments: a SyncReport of what is missing, redundant or misused."""
+    return check_compiled(_source(kernel), _chip(chip), definitions, case, cores, {}, sync)
+
+
+__all__ = ["DEFAULT_CHIP", "Compiled", "Result", "check", "compile", "load_kernel", "run"]

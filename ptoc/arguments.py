@@ -1,0 +1,109 @@
+"""Arguments of a run: sizes and parameters from cases and -D, seeded inputs, extents of foreign files' tensors."""
+
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptoc.dialect.dtypes import DTYPES, DType
+from ptoc.dialect.errors import ArgumentError
+from ptoc.frontend import Kernel
+
+
+@dataclass
+class Arguments:
+    """What a kernel is run with: numbers by name, arrays by tensor name (inputs and, zeroed, outputs), and the blocks to launch."""
+
+    numbers: dict[str, Any] = field(default_factory=dict)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+    blocks: int = 1
+
+
+def parse_definitions(texts: tuple[str, ...]) -> dict[str, str]:
+    """`-D name=value` texts by name.  Raises ArgumentError for one without '='."""
+    result = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name:
+            raise ArgumentError(f"-D {text}: NAME=VALUE is expected")
+        result[name] = value
+    return result
+
+
+def number(name: str, text: str, like: Any = 0) -> Any:
+    """A value given as text, of the kind of `like`.  Raises ArgumentError."""
+    if isinstance(like, str):
+        return text
+    try:
+        if isinstance(like, bool):
+            return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+        return float(text) if isinstance(like, float) else int(text)
+    except (ValueError, KeyError):
+        kind = "true or false" if isinstance(like, bool) else "a number" if isinstance(like, float) else "an integer"
+        raise ArgumentError(f"-D {name}={text}: {kind} is expected") from None
+
+
+def kernel_values(kernel: Kernel, case: str | None, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Sizes and parameters of a run of a Python kernel: the case's (the first one's where none is named), overridden by definitions.
+
+    Raises: ArgumentError for an unknown case or name, a missing size, or one that is not positive.
+    """
+    if case is not None and case not in kernel.cases:
+        raise ArgumentError(f"kernel {kernel.name} has no case '{case}'; cases: {', '.join(kernel.cases) or 'none'}")
+    chosen = kernel.cases[case] if case is not None else next(iter(kernel.cases.values()), {})
+    values = {**kernel.parameters, **chosen}
+    for name, value in definitions.items():
+        if name not in kernel.sizes and name not in kernel.parameters:
+            known = ", ".join((*kernel.sizes, *kernel.parameters))
+            raise ArgumentError(f"kernel {kernel.name} has no size or parameter '{name}'; known: {known}")
+        values[name] = number(name, value, kernel.parameters.get(name, 0)) if isinstance(value, str) else value
+    for name in kernel.sizes:
+        if name not in values:
+            raise ArgumentError(f"kernel {kernel.name}: size '{name}' is missing; give it as -D {name}=VALUE")
+        if values[name] < 1:
+            raise ArgumentError(f"kernel {kernel.name}: size '{name}' must be at least 1; got {values[name]}")
+    if kernel.specialize_function is not None:
+        derived = kernel.specialize_function(**values)
+        values |= {n: v for n, v in derived.items() if n not in definitions and n not in chosen}
+    return values
+
+
+def kernel_inputs(kernel: Kernel, values: dict[str, Any], seed: int = 0) -> dict[str, np.ndarray]:
+    """Seeded inputs of a kernel, by tensor name: normal data for floats, small integers else."""
+    rng = np.random.default_rng(seed)
+    shapes = {n: kernel.shape(n, values) for n, spec in kernel.tensors.items() if not spec.output}
+    if kernel.inputs_function is not None:
+        given = kernel.inputs_function(rng, **values)
+        return {n: np.ascontiguousarray(given[n], dtype=kernel.tensors[n].dtype.numpy) for n in shapes}
+    return {n: random_array(rng, shape, kernel.tensors[n].dtype) for n, shape in shapes.items()}
+
+
+def random_array(rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> np.ndarray:
+    """Normal data for floats, integers of 0 to 15 else."""
+    if dtype.is_float:
+        return rng.standard_normal(shape, dtype=np.float32).astype(dtype.numpy)
+    return rng.integers(0, 16, shape).astype(dtype.numpy)
+
+
+def foreign_array(name: str, text: str, seed: int) -> np.ndarray:
+    """A tensor given as `-D name=shape:dtype` (seeded random) or `-D name=FILE.npy`.  Raises ArgumentError."""
+    if text.endswith(".npy"):
+        path = Path(text)
+        if not path.is_file():
+            raise ArgumentError(f"-D {name}={text}: no such file")
+        try:
+            return np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise ArgumentError(f"-D {name}={text}: not a numpy file: {error}") from None
+    shape, _, dtype = text.partition(":")
+    if dtype not in DTYPES or not all(n.isdigit() and int(n) for n in shape.split("x")):
+        raise ArgumentError(f"-D {name}={text}: SHAPE:DTYPE such as 128x64:f16, or a .npy file, is expected")
+    return random_array(seeded(name, seed), tuple(int(n) for n in shape.split("x")), DTYPES[dtype])
+
+
+def seeded(name: str, seed: int) -> np.random.Generator:
+    """A generator that depends on the tensor's name and the seed alone."""
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])

@@ -1,0 +1,96 @@
+"""A compiled kernel: the scheduled module and what is printed from it."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from ptoc.dialect import assembly
+from ptoc.dialect.errors import NotSupportedError, PtocError
+from ptoc.dialect.mlir import func, ir
+from ptoc.dialect.op import plain
+from ptoc.dialect.sim_text import parse_sim, sim_to_text
+from ptoc.frontend import Kernel
+from ptoc.lowering import lower
+from ptoc.machine.chip import Chip
+from ptoc.passes.pipeline import PIPELINE, Pass, run_passes
+
+from .loading import Source
+
+
+@dataclass
+class Compiled:
+    """`module`: the scheduled pto module (None for a `.sim.mlir` file); `simulator_ir`: what it lowers to; `remarks` of the passes."""
+
+    name: str
+    chip: Chip
+    source: Source
+    module: ir.Module | None
+    simulator_ir: ir.Module
+    parameters: dict[str, Any] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def kernel(self) -> Kernel | None:
+        """The Python kernel, None for a kernel that came as text."""
+        return self.source.kernel
+
+    @cached_property
+    def pto(self) -> str:
+        """The scheduled module as `.pto` text."""
+        return assembly.to_text(self._scheduled())
+
+    @cached_property
+    def sim(self) -> str:
+        """The simulator IR as text."""
+        return sim_to_text(self.simulator_ir)
+
+    def cpp(self) -> dict[str, str]:
+        """C++ kernel, host caller, build script and device runner by file name.  Raises NotSupportedError where the chip has no C++."""
+        from ptoc.codegen import emit
+
+        from .notes import priced_notes
+
+        return emit(self._scheduled(), self.chip, self.name, priced_notes(self))
+
+    def _scheduled(self) -> ir.Module:
+        if self.module is None:
+            raise NotSupportedError(f"{self.name}: a .sim.mlir file has no pto module behind it")
+        return self.module
+
+
+def compile_source(source: Source, chip: Chip, parameters: dict[str, Any] | None = None, sync: str = "insert") -> Compiled:
+    """Compiles a kernel or a text for a chip.
+
+    parameters: constants of a Python kernel.  sync: "insert", or "keep" to leave a text's flags and barriers as they are.
+    Raises: PtocError of the stage that refuses the program.
+    """
+    parameters = parameters or {}
+    if source.form == "sim":
+        return Compiled(source.name, chip, source, None, parse_sim(source.text, source.file), parameters)
+    if source.kernel is not None:
+        module = source.kernel.trace(arch=chip.arch, **parameters)
+    else:
+        module = assembly.parse(source.text, source.file)
+        _check_arch(module, chip, source.file)
+    remarks = run_passes(module, chip, pipeline_for(module, sync))
+    return Compiled(entry_name(module, source.name), chip, source, module, lower(module), parameters, remarks)
+
+
+def pipeline_for(module: ir.Module, sync: str) -> tuple[Pass, ...]:
+    """The passes for a module: without insert-sync where its synchronisation is to be kept as it stands."""
+    return tuple(p for p in PIPELINE if not (p.name == "insert-sync" and sync == "keep"))
+
+
+def entry_name(module: ir.Module, default: str) -> str:
+    """The kernel of a module: the function marked `pto.entry`, else the only one, else the first that has a body."""
+    functions = [op for op in module.body.operations if isinstance(op, func.FuncOp) and not op.is_external]
+    marked = [f for f in functions if "pto.entry" in f.attributes]
+    chosen = (marked or functions)[:1]
+    return chosen[0].name.value if chosen else default
+
+
+def _check_arch(module: ir.Module, chip: Chip, file: str) -> None:
+    attributes = module.operation.attributes
+    if "pto.target_arch" in attributes and plain(attributes["pto.target_arch"]) != chip.arch:
+        wanted = plain(attributes["pto.target_arch"])
+        raise PtocError(f"{file} is for arch {wanted}, chip {chip.name} is {chip.arch}; choose another with --chip")

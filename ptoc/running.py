@@ -1,0 +1,216 @@
+"""One run: arguments, elaboration, pricing, schedule, values, checks."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ptoc.dialect.errors import ArgumentError, CheckError
+from ptoc.machine.chip import Chip
+from ptoc.machine.hazards import needs_barrier
+from ptoc.machine.pricing import price, sync_costs
+from ptoc.simulator.check import SyncReport, check
+from ptoc.simulator.elaborate import elaborate, kernel_functions
+from ptoc.simulator.engine import Costs, schedule
+from ptoc.simulator.execute import execute, execute_adverse
+from ptoc.simulator.memory import Memories
+from ptoc.simulator.program import Command, Program
+from ptoc.simulator.timeline import Timeline
+from ptoc.simulator.work import meanings
+
+from .arguments import Arguments, kernel_inputs, kernel_values
+from .compiled import Compiled, compile_source
+from .foreign import foreign_arguments
+from .loading import Source
+from .result import Result
+
+MEMORIES = ("ub", "l1", "l0a", "l0b", "l0c", "bias", "scaling")
+
+
+@dataclass
+class Prepared:
+    """A compiled kernel with arguments, elaborated."""
+
+    compiled: Compiled
+    arguments: Arguments
+    values: dict[str, Any]
+    program: Program
+
+
+def prepare(
+    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str
+) -> Prepared:
+    """Compiles a source for the values of a run, and elaborates it."""
+    kernel = source.kernel
+    if kernel is not None:
+        values = kernel_values(kernel, case, definitions)
+        blocks = _blocks(kernel, values, cores, chip)
+        compiled = compile_source(source, chip, {k: values[k] for k in kernel.parameters}, sync)
+        arguments = _kernel_arguments(compiled, values, inputs, blocks)
+    else:
+        if case is not None:
+            raise ArgumentError(f"{source.file}: a file has no cases; give arguments as -D NAME=VALUE")
+        compiled = compile_source(source, chip, {}, sync)
+        arguments = foreign_arguments(compiled, definitions, cores or 1, inputs)
+        values = dict(arguments.numbers)
+    integers = {n: a for n, a in arguments.arrays.items() if a.dtype.kind in "iu" and n not in arguments.outputs}
+    program = elaborate(compiled.simulator_ir, compiled.name, _extents(arguments), arguments.blocks, integers)
+    return Prepared(compiled, arguments, values, program)
+
+
+def _blocks(kernel: Any, values: dict[str, Any], cores: int | None, chip: Chip) -> int:
+    if cores is None:
+        cores = values.get("cores")
+    if cores is None:
+        cores = kernel.cores_function(**values, aic=chip.cores("aic"), aiv=chip.cores("aiv")) if kernel.cores_function else 1
+    if cores < 1:
+        raise ArgumentError(f"--cores must be at least 1; got {cores}")
+    return cores
+
+
+def _kernel_arguments(compiled: Compiled, values: dict[str, Any], inputs: dict[str, np.ndarray], blocks: int) -> Arguments:
+    kernel = compiled.kernel
+    names = set(inputs) - set(kernel.tensors)
+    if names:
+        raise ArgumentError(f"kernel {kernel.name} has no tensor '{sorted(names)[0]}'; tensors: {', '.join(kernel.tensors)}")
+    wanted = {n for n, spec in kernel.tensors.items() if not spec.output}
+    arrays = dict(inputs) if wanted <= set(inputs) else {**kernel_inputs(kernel, values), **inputs}
+    for name, array in arrays.items():
+        shape = kernel.shape(name, values)
+        if tuple(array.shape) != shape:
+            raise ArgumentError(f"kernel {kernel.name}: tensor '{name}' must have shape {shape}; got {tuple(array.shape)}")
+        arrays[name] = np.ascontiguousarray(array, dtype=kernel.tensors[name].dtype.numpy)
+    outputs = tuple(n for n, spec in kernel.tensors.items() if spec.output)
+    for name in outputs:
+        arrays[name] = np.zeros(kernel.shape(name, values), kernel.tensors[name].dtype.numpy)
+    numbers = {n: values[n] for n in kernel.sizes} | _workspace(compiled, blocks)
+    return Arguments(numbers, arrays, outputs, blocks)
+
+
+def _workspace(compiled: Compiled, blocks: int) -> dict[str, int]:
+    """Bytes of the slot rings that the kernel takes as arguments after its sizes."""
+    from ptoc.dialect.op import plain
+
+    function = next(iter(kernel_functions(compiled.simulator_ir)[compiled.name].values()))
+    if "sim.workspace_bytes_per_block" not in function.attributes:
+        return {}
+    sizes = plain(function.attributes["sim.workspace_bytes_per_block"])
+    names = plain(function.attributes["sim.arg_names"])[-len(sizes) :]
+    return {name: size * blocks for name, size in zip(names, sizes)}
+
+
+def _extents(arguments: Arguments) -> dict[str, Any]:
+    """Numbers by name, and bytes of the tensors."""
+    return {**arguments.numbers, **{n: a.nbytes for n, a in arguments.arrays.items()}}
+
+
+def time_program(program: Program, chip: Chip) -> Timeline:
+    """The schedule of a program on a chip."""
+
+    def priced(command: Command) -> Any:
+        return price(chip, command.work)
+
+    return schedule(program, priced, Costs(**sync_costs(chip)._asdict()))
+
+
+def memories_of(prepared: Prepared) -> Memories:
+    """Fresh memories: inputs filled, all else unwritten."""
+    chip, arguments = prepared.compiled.chip, prepared.arguments
+    on_chip = {name: chip.capacity_bytes(name) for name in MEMORIES}
+    given = {f"gm:{n}": a for n, a in arguments.arrays.items() if n not in arguments.outputs}
+    return Memories(on_chip, prepared.program.memories, given)
+
+
+def run_compiled(
+    source: Source,
+    chip: Chip,
+    definitions: dict[str, Any],
+    case: str | None,
+    cores: int | None,
+    inputs: dict[str, np.ndarray],
+    values: bool,
+    checked: bool,
+    allow_unvalidated: bool,
+    sync: str,
+) -> Result:
+    """See api.run."""
+    prepared = prepare(source, chip, definitions, case, cores, inputs, sync)
+    program, kernel = prepared.program, source.kernel
+    timeline = time_program(program, chip)
+    result = Result(prepared.compiled.name, chip, prepared.arguments.blocks, prepared.values, program, timeline)
+    result.allow_unvalidated = allow_unvalidated
+    report = check(program, needs_barrier) if checked else None
+    result.sync = sync_counts(program, report)
+    if kernel is not None:
+        result.tolerance = kernel.tolerance
+        result.flops = kernel.flops_function(**prepared.values) if kernel.flops_function else None
+    if values:
+        memories = memories_of(prepared)
+        execute(program, timeline, memories, meanings(), needs_barrier)
+        result.outputs = _outputs(prepared, memories)
+        _compare(result, prepared)
+        if checked:
+            _adverse(prepared, result)
+    if report is not None and not report.ok:
+        raise CheckError("\n".join(describe_faults(report)))
+    return result
+
+
+def _outputs(prepared: Prepared, memories: Memories) -> dict[str, np.ndarray]:
+    arrays = prepared.arguments.arrays
+    return {n: memories.array(f"gm:{n}", arrays[n].dtype, arrays[n].shape) for n in prepared.arguments.outputs}
+
+
+def _adverse(prepared: Prepared, result: Result) -> None:
+    """Runs the most adverse order that the synchronisation allows; any difference is a CheckError."""
+    memories = memories_of(prepared)
+    execute_adverse(prepared.program, memories, meanings(), needs_barrier)
+    for name, array in _outputs(prepared, memories).items():
+        if array.tobytes() != result.outputs[name].tobytes():
+            raise CheckError(f"{result.kernel}: '{name}' differs in another order that the synchronisation allows: an order is missing")
+
+
+def _compare(result: Result, prepared: Prepared) -> None:
+    """Compares the outputs with the kernel's numpy reference."""
+    kernel = prepared.compiled.kernel
+    if kernel is None or kernel.reference_function is None:
+        return
+    inputs = {n: prepared.arguments.arrays[n] for n, spec in kernel.tensors.items() if not spec.output}
+    wide = {n: a.astype(np.float32) if a.dtype.kind not in "iu" and a.dtype != np.float64 else a for n, a in inputs.items()}
+    extra = {n: prepared.values[n] for n in _wanted(kernel.reference_function) if n in prepared.values and n not in wide}
+    expected = kernel.reference_function(**wide, **extra)
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    errors, passed = [], True
+    for name, reference in zip(prepared.arguments.outputs, expected):
+        got, reference = result.outputs[name].astype(np.float64), np.asarray(reference, np.float64)
+        difference = np.abs(got - reference)
+        errors.append(float(difference.max(initial=0.0)) if not np.isnan(difference).any() else float("nan"))
+        passed &= bool(np.all(difference <= kernel.tolerance + kernel.tolerance * np.abs(reference)))
+    result.max_abs_error, result.passed = max(errors), passed
+
+
+def _wanted(function: Any) -> tuple[str, ...]:
+    code = function.__code__
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+
+def sync_counts(program: Program, report: SyncReport | None) -> dict[str, Any]:
+    """Flags (sets and waits) and barriers of the simulator IR; what is missing, where a check was made; redundancy only in `ptoc check`."""
+    flags = sum(site.kind in ("set", "wait") for site in program.sites)
+    barriers = sum(site.kind == "barrier" for site in program.sites)
+    missing = None if report is None else len(report.missing) + len(report.misuse)
+    return {"flags": flags, "barriers": barriers, "missing": missing, "redundant": None}
+
+
+def describe_faults(report: SyncReport) -> list[str]:
+    """One line for each missing order, misuse and deadlock."""
+    lines = [str(m) for m in report.missing] + list(report.misuse)
+    return lines + ([report.deadlock] if report.deadlock else [])
+
+
+def check_compiled(
+    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str
+) -> SyncReport:
+    """See api.check."""
+    prepared = prepare(source, chip, definitions, case, cores, inputs, sync)
+    return check(prepared.program, needs_barrier, redundancy=True)
