@@ -73,6 +73,10 @@ def numbers(rng: np.random.Generator, kind: str, dtype: str, shape: tuple[int, .
         return rng.integers(0, 256, shape).astype(np.uint8).astype(target)
     if kind == "exponent":
         return rng.integers(124, 131, shape).astype(target)
+    if kind == "nonzero":
+        return (rng.integers(1, 9, shape) * rng.choice([1] if dtype.startswith("ui") else [-1, 1], shape)).astype(target)
+    if kind == "quarters":
+        return (rng.integers(-4 * int(limit), 4 * int(limit), shape) / 4).astype(np.float32).astype(target)
     if kind == "zeros":
         return np.zeros(shape, target)
     raise ValueError(f"unknown kind of numbers '{kind}'")
