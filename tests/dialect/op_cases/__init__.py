@@ -19,7 +19,7 @@ class Case:
 
     tiles       operand name to the body of its type: "vec, 32x64xf32, valid=30x60"; views of global memory begin with "gm": "gm, 32x64xf32"
     scalars     operand name to number, for operands that are numbers
-    attributes  attribute name to its plain value
+    attributes  attribute name to its plain value; text of two words is a dialect attribute: "cmp lt" is #pto.cmp<lt>
     data        operand name to the kind of its numbers: normal (default for floats), small_int (default for integers), positive, near_one, index:N
                 (integers in [0, N)), permutation, mask, exponent (about 127), zeros
     """
@@ -33,6 +33,10 @@ class Case:
     def __str__(self) -> str:
         text = " ".join([self.op.removeprefix("pto."), *self.tiles.values(), *(f"{k}={v}" for k, v in (self.scalars | self.attributes).items())])
         return re.sub(r"[^\w.=]+", "-", text)
+
+    def plain_attributes(self) -> dict[str, Any]:
+        """Attributes as an op's meaning sees them: of "cmp lt" the value alone."""
+        return {name: value.rpartition(" ")[2] if isinstance(value, str) else value for name, value in self.attributes.items()}
 
     def types(self) -> dict[str, t.Tile | t.View]:
         """Type records of the tile and view operands."""

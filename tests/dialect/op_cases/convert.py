@@ -24,8 +24,8 @@ PAIRS = [
 ]
 
 OTHERS = [
-    cvt("f32", "f16", "ODD", "normal"),
-    *(cvt("f32", dst, mode, "normal") for dst in ("f16", "bf16") for mode in ("RINT", "ROUND", "FLOOR", "CEIL", "TRUNC")),
+    cvt("f32", "f16", "ODD", "normal", shape="8x64"),
+    *(cvt("f32", dst, mode, "normal", shape="8x64") for dst in ("f16", "bf16") for mode in ("RINT", "ROUND", "FLOOR", "CEIL", "TRUNC")),
     *(cvt(src, dst, "RINT", sat="ON") for src, dst in (("f32", "i16"), ("f16", "i8"), ("f16", "ui8"), ("f16", "i16"), ("i32", "i16"), ("i64", "i32"))),
     cvt("f32", "f16", "RINT", sat="ON"),
     *(cvt(src, dst, "TRUNC", sat="OFF", tmp="vec, 16x64xi32") for src, dst in (("f32", "i16"), ("f16", "i16"), ("f16", "i8"))),
