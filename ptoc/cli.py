@@ -1,0 +1,205 @@
+"""The command line: `ptoc compile | run | check | opt | kernels | chips | ops | passes`."""
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ptoc.dialect.errors import PtocError
+
+DEFAULT_CHIP = "ascend910b1"
+KINDS = ("pto", "sim", "cpp")
+
+
+def reported(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Tells every error of ptoc as a paragraph on standard error, exit status 1."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except PtocError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(1)
+        except RecursionError:
+            click.echo("error: the program is nested too deeply", err=True)
+            sys.exit(1)
+        except OSError as error:
+            click.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
+            sys.exit(1)
+
+    return call
+
+
+def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """KERNEL, -D, --case, --chip, --cores, --sync: the words that compile, run and check share."""
+    for option in reversed(
+        (
+            click.argument("kernel"),
+            click.option("-D", "definitions", multiple=True, metavar="NAME=VALUE", help="A size, a parameter, or a tensor (SHAPE:DTYPE or FILE.npy)."),
+            click.option("--case", help="A named case of the kernel; the first one by default."),
+            click.option("--chip", default=DEFAULT_CHIP, show_default=True, help="A chip of `ptoc chips`, or a chip file."),
+            click.option("--cores", type=int, help="Blocks to launch."),
+            click.option("--sync", type=click.Choice(["insert", "keep"]), default="insert", show_default=True, help="Insert flags and barriers, or keep those of the file."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+@click.group()
+@click.version_option(package_name="ptoc")
+def main() -> None:
+    """Compile NPU tile kernels to C++ and simulate them: results and latency from one run.
+
+    KERNEL is a shipped kernel's name, FILE.py[:FUNCTION], a .pto file, or for run a .sim.mlir file.
+    """
+
+
+@main.command("compile")
+@run_options
+@click.option("-o", "--output", required=True, help="Folder to write to; '-' with one kind: standard output.")
+@click.option("--emit", default="pto,sim,cpp", show_default=True, help="Kinds to write, separated by commas.")
+@click.option("--memory-map", is_flag=True, help="Print where every tile lies.")
+@click.option("--no-check", is_flag=True, help="Do not prove the synchronisation.")
+@reported
+def compile_command(kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str, output: str, emit: str, memory_map: bool, no_check: bool) -> None:
+    """Compile KERNEL to .pto, simulator IR and C++ with caller, build script and runner."""
+    from .writing import compile_to
+
+    kinds = tuple(k.strip() for k in emit.split(",") if k.strip())
+    unknown = [k for k in kinds if k not in KINDS]
+    if unknown or not kinds:
+        raise PtocError(f"--emit: kinds are {', '.join(KINDS)}; got '{', '.join(unknown) or emit}'")
+    for line in compile_to(kernel, definitions, case, chip, cores, sync, output, kinds, memory_map, not no_check):
+        to_stdout = line.startswith("\0")
+        click.echo(line.removeprefix("\0"), err=output == "-" and not to_stdout, nl=not to_stdout)
+
+
+@main.command("run")
+@run_options
+@click.option("--no-values", is_flag=True, help="Time alone, without results.")
+@click.option("--check", "checked", is_flag=True, help="Also prove the synchronisation and run the most adverse order that it allows.")
+@click.option("--trace", type=click.Path(dir_okay=False), help="Write a Chrome/Perfetto trace.")
+@click.option("--save", type=click.Path(file_okay=False), help="Write the outputs as .npy files into a folder.")
+@click.option("--allow-unvalidated", is_flag=True, help="Show times of a chip that was never compared with a device.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@reported
+def run_command(
+    kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str, no_values: bool, checked: bool,
+    trace: str | None, save: str | None, allow_unvalidated: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Compile and simulate KERNEL: results and time from one run."""
+    from ptoc.machine.chip import load_chip
+
+    from .arguments import parse_definitions
+    from .loading import load_source
+    from .running import run_compiled
+    from .writing import describe_result, save_outputs
+
+    result = run_compiled(load_source(kernel), load_chip(chip), parse_definitions(definitions), case, cores, {}, not no_values, checked, allow_unvalidated, sync)
+    if trace:
+        from ptoc.simulator.trace import write_trace
+
+        write_trace(result.timeline, result.program, Path(trace))
+    if save:
+        save_outputs(result, Path(save))
+    click.echo(json.dumps(result.to_json(), indent=2) if as_json else describe_result(result))
+    if result.passed is False:
+        sys.exit(1)
+
+
+@main.command("check")
+@run_options
+@click.option("--strict", is_flag=True, help="Redundant synchronisation fails too.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@reported
+def check_command(kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str, strict: bool, as_json: bool) -> None:
+    """Prove KERNEL's synchronisation: every conflict ordered, nothing waits for ever, nothing redundant."""
+    from ptoc.machine.chip import load_chip
+
+    from .arguments import parse_definitions
+    from .loading import load_source
+    from .running import check_compiled
+    from .writing import check_json, describe_check
+
+    report = check_compiled(load_source(kernel), load_chip(chip), parse_definitions(definitions), case, cores, {}, sync)
+    click.echo(json.dumps(check_json(report), indent=2) if as_json else describe_check(report))
+    if not report.ok or (strict and report.redundant):
+        sys.exit(1)
+
+
+@main.command("opt")
+@click.argument("file")
+@click.option("--passes", default="", help="Passes of `ptoc passes`, separated by commas; none: parse, verify and print.")
+@click.option("--chip", default=None, help="A chip of `ptoc chips`; by default one of the module's architecture.")
+@click.option("--print-after-all", is_flag=True, help="Print the module after each pass.")
+@click.option("--verify-diagnostics", is_flag=True, help="Compare errors with '// expected-error {{text}}' comments.")
+@click.option("--split-input-file", is_flag=True, help="Handle the parts between '// -----' lines one by one.")
+@reported
+def opt_command(file: str, passes: str, chip: str | None, print_after_all: bool, verify_diagnostics: bool, split_input_file: bool) -> None:
+    """Run passes on a .pto FILE ('-': standard input) and print the module."""
+    from .opt import opt
+
+    text = sys.stdin.read() if file == "-" else _text_of(file)
+    ok = opt(text, file, passes, chip, print_after_all, verify_diagnostics, split_input_file, click.echo)
+    if not ok:
+        sys.exit(1)
+
+
+def _text_of(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise PtocError(f"{file}: not a text in UTF-8: {error.reason}") from None
+
+
+@main.command("kernels")
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@reported
+def kernels_command(name: str | None, as_json: bool) -> None:
+    """List the shipped kernels with their arguments and cases."""
+    from .listing import kernel_facts, kernel_lines
+
+    facts = kernel_facts(name)
+    click.echo(json.dumps({"kernels": facts}, indent=2) if as_json else "\n".join(kernel_lines(facts)))
+
+
+@main.command("chips")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@reported
+def chips_command(as_json: bool) -> None:
+    """List the chips."""
+    from .listing import chip_facts, chip_lines
+
+    click.echo(json.dumps({"chips": chip_facts()}, indent=2) if as_json else "\n\n".join(chip_lines()))
+
+
+@main.command("ops")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@reported
+def ops_command(as_json: bool) -> None:
+    """List the ops of the pto dialect with engine and meaning."""
+    from .listing import op_facts, op_lines
+
+    click.echo(json.dumps({"ops": op_facts()}, indent=2) if as_json else "\n".join(op_lines()))
+
+
+@main.command("passes")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@reported
+def passes_command(as_json: bool) -> None:
+    """List the passes in the order of the pipeline."""
+    from .listing import pass_facts
+
+    facts = pass_facts()
+    click.echo(json.dumps({"passes": facts}, indent=2) if as_json else "\n".join(f"{f['name']:14} {f['summary']}" for f in facts))
+
+
+if __name__ == "__main__":
+    main()

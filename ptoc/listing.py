@@ -1,0 +1,78 @@
+"""What `ptoc kernels | chips | ops | passes` print; taken from the classes and files themselves."""
+
+import inspect
+from typing import Any
+
+from ptoc.dialect import ops  # noqa: F401  (declares the ops)
+from ptoc.dialect.op import REGISTRY
+from ptoc.machine.chip import chip_names, load_chip
+from ptoc.passes.pipeline import PIPELINE
+
+from .loading import shipped_kernel, shipped_names
+
+
+def kernel_facts(name: str | None = None) -> list[dict[str, Any]]:
+    """Facts of one shipped kernel, or of all."""
+    return [_kernel(shipped_kernel(n)) for n in ([name] if name else shipped_names())]
+
+
+def _kernel(kernel: Any) -> dict[str, Any]:
+    return {
+        "name": kernel.name,
+        "summary": kernel.doc,
+        "arguments": [
+            {"name": n, "shape": list(s.shape), "dtype": s.dtype.name, "output": s.output} for n, s in kernel.tensors.items()
+        ],
+        "sizes": list(kernel.sizes),
+        "parameters": dict(kernel.parameters),
+        "tolerance": kernel.tolerance,
+        "cases": kernel.cases,
+    }
+
+
+def kernel_lines(facts: list[dict[str, Any]]) -> list[str]:
+    """Readable lines of kernel facts."""
+    lines = []
+    for fact in facts:
+        lines.append(f"{fact['name']}: {fact['summary']}")
+        for a in fact["arguments"]:
+            shape = ", ".join(map(str, a["shape"]))
+            lines.append(f"  {'out' if a['output'] else 'in '} {a['name']}[{shape}] {a['dtype']}")
+        lines.append("  parameters: " + (", ".join(f"{k}={v}" for k, v in fact["parameters"].items()) or "none"))
+        for case, arguments in fact["cases"].items():
+            lines.append(f"  case {case}: " + ", ".join(f"{k}={v}" for k, v in arguments.items()))
+    return lines
+
+
+def chip_facts() -> list[dict[str, Any]]:
+    """Name, architecture, cores and standing of every chip."""
+    chips = [load_chip(name) for name in chip_names()]
+    return [{"name": c.name, "arch": c.arch, "aic": c.cores("aic"), "aiv": c.cores("aiv"), "validated": c.validated} for c in chips]
+
+
+def chip_lines() -> list[str]:
+    """A readable paragraph per chip."""
+    return [load_chip(name).describe() for name in chip_names()]
+
+
+def op_facts() -> list[dict[str, Any]]:
+    """Name, engine ("" for structure, "by operands" where it depends on them), operands and meaning of every op."""
+    facts = []
+    for cls in sorted(REGISTRY.values(), key=lambda c: c.spelling):
+        engine = cls.pipe or ("by operands" if cls.writes else "")
+        facts.append({"name": cls.spelling, "engine": engine, "operands": list(cls.operand_names()), "summary": (inspect.getdoc(cls) or "").split("\n")[0]})
+    return facts
+
+
+def op_lines() -> list[str]:
+    """A readable line per op."""
+    return [f"{f['name']:28} {f['engine']:12} {f['summary']}" for f in op_facts()]
+
+
+def pass_facts() -> list[dict[str, str]]:
+    """Name and summary of every pass, in the order of the pipeline."""
+    facts = []
+    for one in PIPELINE:
+        doc = inspect.getdoc(inspect.getmodule(type(one))) or ""
+        facts.append({"name": one.name, "summary": doc.split("\n")[0].partition(": ")[2]})
+    return facts

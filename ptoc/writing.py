@@ -1,0 +1,129 @@
+"""What the command line writes: files of a compilation, reports of runs and checks."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptoc.dialect.errors import ArgumentError, CheckError
+from ptoc.machine.chip import load_chip
+from ptoc.machine.hazards import needs_barrier
+from ptoc.simulator.check import SyncReport, check
+
+from .arguments import parse_definitions
+from .loading import load_source
+from .result import Result
+from .running import describe_faults, prepare
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+        os.chmod(name, 0o755 if path.suffix == ".sh" else 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def compile_to(
+    kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str, output: str, kinds: tuple[str, ...], memory_map: bool, checked: bool
+) -> Iterator[str]:
+    """Compiles and writes; yields lines to print (a text for standard output begins with a zero byte)."""
+    prepared = prepare(load_source(kernel), load_chip(chip), parse_definitions(definitions), case, cores, {}, sync)
+    compiled = prepared.compiled
+    if checked:
+        report = check(prepared.program, needs_barrier)
+        if not report.ok:
+            raise CheckError("\n".join(describe_faults(report)))
+    files: dict[str, str] = {}
+    if "pto" in kinds:
+        files[f"{compiled.name}.pto"] = compiled.pto
+    if "sim" in kinds:
+        files[f"{compiled.name}.sim.mlir"] = compiled.sim
+    if "cpp" in kinds:
+        files |= compiled.cpp()
+    yield from (f"remark: {remark}" for remark in compiled.remarks)
+    if memory_map:
+        from ptoc.passes.plan_memory import memory_map as map_of
+
+        yield map_of(compiled.module, compiled.chip)
+    if output == "-":
+        if len(kinds) != 1:
+            raise ArgumentError("-o -: one kind can go to standard output; say which with --emit")
+        text = files.get(f"{compiled.name}.cpp") if kinds == ("cpp",) else next(iter(files.values()))
+        yield "\0" + text
+        return
+    for name, text in files.items():
+        write_text(Path(output) / name, text)
+        yield f"wrote {Path(output) / name}"
+
+
+def describe_result(result: Result) -> str:
+    """A run as readable lines."""
+    facts = result.to_json()
+    arguments = ", ".join(f"{k}={v}" for k, v in facts["arguments"].items())
+    lines = [f"{result.kernel} on {result.chip.name}, {result.blocks} block{'s' if result.blocks != 1 else ''}: {arguments}"]
+    if facts["latency_us"] is None:
+        lines.append("  time      withheld: this chip was never compared with a device (--allow-unvalidated shows it)")
+    else:
+        standing = "" if facts["validated"] is True else f" ({'provisional' if facts['validated'] else 'not validated'})"
+        rate = f", {facts['tflops']:.2f} TFLOP/s" if facts["tflops"] is not None else ""
+        lines.append(f"  latency   {facts['latency_us']:.2f} us{standing}, kernel {facts['kernel_us']:.2f} us, {facts['cycles']} cycles{rate}")
+    lines.append("  engines   " + ", ".join(f"{k} {v:.0%}" for k, v in facts["utilization"].items()))
+    sync = facts["sync"]
+    lines.append(f"  commands  {facts['commands']}; sync: {sync['flags']} sets and waits, {sync['barriers']} barriers" + (f", {sync['missing']} missing" if sync["missing"] is not None else ""))
+    if facts["passed"] is not None:
+        lines.append(f"  values    {'right' if facts['passed'] else 'WRONG'}: largest error {facts['max_abs_error']:.3g}, tolerance {facts['tolerance']:g}")
+    elif result.outputs:
+        lines.append("  values    computed; no reference to compare with: " + ", ".join(f"{n} {list(a.shape)} {a.dtype}" for n, a in result.outputs.items()))
+    return "\n".join(lines)
+
+
+def save_outputs(result: Result, folder: Path) -> None:
+    """Writes the outputs as FOLDER/NAME.npy."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in result.outputs.items():
+        np.save(folder / f"{name}.npy", array)
+
+
+def check_json(report: SyncReport) -> dict[str, Any]:
+    """A check as JSON-ready data."""
+    faults = report.to_json()
+    return {
+        "sync": {
+            "flags": report.flag_sites,
+            "barriers": report.barrier_sites,
+            "missing": len(report.missing) + len(report.misuse),
+            "redundant": None if report.redundant is None else len(report.redundant),
+            "deadlock": report.deadlock,
+            "event_ids": report.event_ids,
+            "cross_core_ids": report.cross_core_ids,
+        },
+        "details": {key: faults[key] for key in ("missing", "misuse", "redundant", "idle")},
+    }
+
+
+def describe_check(report: SyncReport) -> str:
+    """A check as readable lines."""
+    lines = [f"{report.program}: {report.flag_units} flag units ({report.flag_sites} sets and waits), {report.barrier_units} barriers"]
+    if report.event_ids:
+        lines.append("  event ids of 8: " + ", ".join(f"{pair} {n}" for pair, n in report.event_ids.items()))
+    if report.cross_core_ids:
+        lines.append(f"  cross-core flags of 16: {report.cross_core_ids}")
+    lines += [f"  missing: {m}" for m in report.missing]
+    lines += [f"  misuse: {m}" for m in report.misuse]
+    if report.deadlock:
+        lines.append(f"  deadlock: {report.deadlock}")
+    for what in ("redundant", "idle"):
+        lines += [f"  {what}: {u}" for u in getattr(report, what) or ()]
+    redundant = "redundancy not judged" if report.redundant is None else f"{len(report.redundant)} redundant"
+    lines.append(f"  {len(report.missing) + len(report.misuse)} missing, {redundant}" + (", DEADLOCK" if report.deadlock else ""))
+    return "\n".join(lines)
