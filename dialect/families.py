@@ -106,7 +106,7 @@ def in_memory(record: Record, loc: str, *names: str) -> Iterator[str]:
     for n in names:
         tile = record.types.get(n)
         if tile is not None and getattr(tile, "loc", loc) != loc:
-            yield f"{n} must be a {loc} tile; got {tile.loc}"
+            yield f"{n} must be {'an' if loc == 'acc' else 'a'} {loc} tile; got {tile.loc}"
 
 
 def of_dtype(record: Record, allowed: tuple[str, ...], *names: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ from . import (  # noqa: F401
     bitwise,
     compare,
     convert,
+    copies,
     cube,
     elementwise,
     expand,

@@ -108,16 +108,16 @@ def column_rules(record: Record, name: str, has_tmp: bool) -> Iterator[str]:
 
 
 def expand_rows(instruction: str, wide: TileRef, dst: TileRef, rows: int) -> tuple[WorkItem, ...]:
-    """Per row in count mode; else one instruction for each repeat along the columns, over all rows."""
+    """Per row in count mode; else one instruction for each repeat along the columns, over all rows.  The column is one block: no bank conflict."""
     per_repeat, block = elements_per_repeat(dst.dtype), elements_per_block(dst.dtype)
     whole, rest = divmod(dst.v_cols, per_repeat)
     far = max(dst.cols, wide.cols) // block > 255
     if dst.v_rows < 256 and (far or whole > dst.v_rows):
-        return (Vector(instruction, dst.dtype, whole + (rest > 0)),) * rows
+        return (Vector(instruction, dst.dtype, whole + (rest > 0), conflict=False),) * rows
     if min(dst.cols, wide.cols) < per_repeat:
-        return (Vector(instruction, dst.dtype, rows),)
+        return (Vector(instruction, dst.dtype, rows, conflict=False),)
     parts = [255] * (rows // 255) + [rows % 255] * (rows % 255 > 0)
-    return tuple(Vector(instruction, dst.dtype, n) for n in parts) * (whole + (rest > 0))
+    return tuple(Vector(instruction, dst.dtype, n, conflict=False) for n in parts) * (whole + (rest > 0))
 
 
 def behind_barrier(items: tuple[WorkItem, ...]) -> tuple[WorkItem, ...]:

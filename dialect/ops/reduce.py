@@ -73,7 +73,7 @@ class RowReduce(VectorOp):
         src, dst = refs["src"], refs["dst"]
         if src.dtype not in ("f32", "f16"):
             return fold_by_blocks(cls.binary, src)
-        return behind_barriers(cls.special(src, dst) or cls.steps(src, refs["tmp"]))
+        return (*behind_barriers(cls.special(src, dst) or cls.steps(src, refs["tmp"])), drain(cls.reduce, src.dtype))
 
     @classmethod
     def special(cls, src: TileRef, dst: TileRef) -> list[list[WorkItem]]:
@@ -115,6 +115,11 @@ def behind_barriers(steps: list[list[WorkItem]]) -> tuple[WorkItem, ...]:
     return tuple(
         item._replace(barrier=True) if i and not j and isinstance(item, Vector) else item for i, step in enumerate(steps) for j, item in enumerate(step)
     )
+
+
+def drain(instruction: str, dtype: str) -> Vector:
+    """The PIPE_V barrier that an op ends with: no repeats of its last instruction."""
+    return Vector(instruction, dtype, 0, True)
 
 
 def row_reduce_rules(cls: type[VectorOp], record: Record, src: str, dst: str) -> Iterator[str]:
@@ -233,7 +238,7 @@ class RowArg(VectorOp):
         rows, per_repeat = src.v_rows, elements_per_repeat(src.dtype)
         if src.v_cols <= per_repeat:
             parts = [rows] if src.v_cols == per_repeat else chunks(rows)
-            return tuple(Vector(cls.reduce, src.dtype, n, i > 0) for i, n in enumerate(parts))
+            return (*(Vector(cls.reduce, src.dtype, n, i > 0) for i, n in enumerate(parts)), drain(cls.reduce, src.dtype))
         stages, cols = [], src.v_cols
         while cols > per_repeat and len(stages) < 6:  # the library has one or two stages of reduce, gather values, gather indices
             repeats = -(-cols // per_repeat)

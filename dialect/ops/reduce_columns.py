@@ -12,6 +12,7 @@ from ..layout import Ref, TileRef
 from ..mlir import ir
 from ..op import Record
 from ..types import TileBufType as Tile
+from .reduce import drain
 
 Operand = ir.Value
 
@@ -47,7 +48,7 @@ class ColReduce(VectorOp):
         whole, rest = divmod(src.v_cols, elements_per_repeat(src.dtype))
         folds = (Vector(cls.instruction, src.dtype, whole, True),) * (src.v_rows - 1) if whole else ()
         masked = (Vector(cls.instruction, src.dtype, 1, True),) * (src.v_rows - 1) if rest else ()
-        return (row_copy(src), *folds, *masked)
+        return (row_copy(src), *folds, *masked, drain(cls.instruction, src.dtype))
 
 
 def one_row(record: Record) -> Iterator[str]:
@@ -134,13 +135,13 @@ class TColSum(ColReduce, name="tcolsum"):
         src = refs["src"]
         along, left = -(-src.v_cols // elements_per_repeat(src.dtype)), src.v_rows
         if not attributes.get("isBinary"):
-            return (row_copy(src), *(Vector("vadd", src.dtype, along, True),) * (left - 1))
+            return (row_copy(src), *(Vector("vadd", src.dtype, along, True),) * (left - 1), drain("vadd", src.dtype))
         result: list[WorkItem] = []
         while left > 1:
             pairs = [Vector("vadd", src.dtype, along)] * (left // 2) + [Vector("vadd", src.dtype, along, True)] * (left % 2)
             result += [pairs[0]._replace(barrier=bool(result)), *pairs[1:]]
             left //= 2
-        return (*result, row_copy(src))
+        return (*result, drain("vadd", src.dtype), row_copy(src), drain("vadd", src.dtype))
 
 
 class ColArg(VectorOp):
@@ -153,7 +154,7 @@ class ColArg(VectorOp):
     writes = ("dst", "tmp")
     format = ins_outs("src", "tmp")
     dtypes = ("f32", "f16", "ui32", "ui16")
-    pick, compare, keep = None, "", ""
+    pick, keep = None, ""
     internals = {"drained": True}
 
     @classmethod
@@ -176,14 +177,14 @@ class ColArg(VectorOp):
     def work(cls, refs: dict[str, Ref], attributes: dict[str, Any]) -> tuple[WorkItem, ...]:
         src = refs["src"]
         dtype, per_repeat = src.dtype, elements_per_repeat(src.dtype)
-        row = (Vector("vadds", dtype, 1, True), Vector(cls.compare, dtype, 1), Vector("vsel", dtype, 1, True), Vector(cls.keep, dtype, 1))
+        row = (Vector("vadds", dtype, 1, True), Vector("vcmpv", dtype, 1), Vector("vsel", dtype, 1, True), Vector(cls.keep, dtype, 1))
         widen = (Vector("vconv", dtype, 1, True), Vector("vconv", dtype, 2, True)) if DTYPES[dtype].bytes == 2 else ()
         result: list[WorkItem] = []
         for first in range(0, src.v_cols, per_repeat):
             part = min(per_repeat, src.v_cols - first)
             copy = Transfer("ub_to_ub", 1, 256) if part == per_repeat else Vector("vcopy", dtype, 1)
             result += [Vector("vector_dup", dtype, 1, bool(result)), Vector("vector_dup", dtype, 1), copy, *row * (src.v_rows - 1), *widen]
-        return tuple(result)
+        return (*result, drain(cls.keep, dtype))
 
 
 class TColArgMax(ColArg, name="tcolargmax"):
@@ -193,7 +194,7 @@ class TColArgMax(ColArg, name="tcolargmax"):
     tmp: Operand[Tile]
     dst: Operand[Tile]
     cpp = "TCOLARGMAX({dst}, {src}, {tmp});"
-    pick, compare, keep = np.argmax, "vcmp_ge", "vmax"
+    pick, keep = np.argmax, "vmax"
 
 
 class TColArgMin(ColArg, name="tcolargmin"):
@@ -203,4 +204,4 @@ class TColArgMin(ColArg, name="tcolargmin"):
     tmp: Operand[Tile]
     dst: Operand[Tile]
     cpp = "TCOLARGMIN({dst}, {src}, {tmp});"
-    pick, compare, keep = np.argmin, "vcmp_le", "vmin"
+    pick, keep = np.argmin, "vmin"

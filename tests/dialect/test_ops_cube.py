@@ -1,7 +1,6 @@
 """Matrix products as ops."""
 
 import pytest
-
 from ptoc.dialect.errors import VerifyError
 from ptoc.dialect.mlir import ir
 from ptoc.machine.work import Cube
@@ -25,7 +24,7 @@ ACC = "acc, 16x32xf32, blayout=col_major, slayout=row_major, fractal=1024"
 WRONG = [
     ("pto.tmatmul", GOOD | {"lhs": "mat, 16x64xf16"}, "lhs must be a left tile; got mat"),
     ("pto.tmatmul", GOOD | {"rhs": "left, 64x32xf16, slayout=row_major"}, "rhs must be a right tile; got left"),
-    ("pto.tmatmul", GOOD | {"dst": "vec, 16x32xf32"}, "dst must be a acc tile; got vec"),
+    ("pto.tmatmul", GOOD | {"dst": "vec, 16x32xf32"}, "dst must be an acc tile; got vec"),
     ("pto.tmatmul", GOOD | {"lhs": "left, 16x64xbf16, slayout=row_major"}, "f16 x f16 -> f32, .*; got bf16 x f16 -> f32"),
     ("pto.tmatmul", GOOD | {"dst": ACC.replace("f32", "i32")}, "got f16 x f16 -> i32"),
     ("pto.tmatmul", GOOD | {"lhs": "left, 16x32xf16, slayout=row_major"}, "k: lhs columns and rhs rows must be equal; got 32 and 64"),

@@ -34,7 +34,8 @@ def check(case: Case, expected: list[list[float]], exact: bool) -> None:
     values = case.values()
     before = {name: np.array(value, copy=True) for name, value in values.items()}
     got = class_of(case).evaluate(values, case.attributes)["dst"]
-    assert got.shape == values["dst"].shape and got.dtype == values["dst"].dtype
+    assert got.shape == values["dst"].shape
+    assert got.dtype == values["dst"].dtype
     for name in class_of(case).reads:
         assert np.array_equal(before[name], values[name]), f"{name} was changed"
     rtol = 0 if exact else tolerance(got.dtype)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from ptoc.dialect import types as t
 from ptoc.dialect.dtypes import DTYPES
+from ptoc.dialect.fixpipe import control_word
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Case:
     scalars     operand name to number, for operands that are numbers
     attributes  attribute name to its plain value; text of two words is a dialect attribute: "cmp lt" is #pto.cmp<lt>
     data        operand name to the kind of its numbers: normal (default for floats), small_int (default for integers), positive, near_one, index:N
-                (integers in [0, N)), permutation, mask, exponent (about 127), zeros
+                (integers in [0, N)), permutation, mask, exponent (about 127), control_word (of FIXP), zeros
     """
 
     op: str
@@ -81,6 +82,9 @@ def numbers(rng: np.random.Generator, kind: str, dtype: str, shape: tuple[int, .
         return (rng.integers(1, 9, shape) * rng.choice([1] if dtype.startswith("ui") else [-1, 1], shape)).astype(target)
     if kind == "quarters":
         return (rng.integers(-4 * int(limit), 4 * int(limit), shape) / 4).astype(np.float32).astype(target)
+    if kind == "control_word":
+        words = [control_word(factor, offset) for factor, offset in zip(rng.uniform(1, 50, shape).ravel(), rng.integers(0, 9, shape).ravel())]
+        return np.array(words).reshape(shape).astype(target)
     if kind == "zeros":
         return np.zeros(shape, target)
     raise ValueError(f"unknown kind of numbers '{kind}'")
