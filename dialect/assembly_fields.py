@@ -11,13 +11,14 @@ from .assembly_symbols import Symbols
 from .errors import ParseError
 
 _VALUE = re.compile(r"%[\w$.-]+(?:#\d+)?")
-_WORD = re.compile(r"[A-Za-z_][\w$.]*")
 _KEY = re.compile(rf"{STRING}|[A-Za-z_][\w$.-]*")
 _NUMBER = re.compile(r"-?(?:0x[0-9A-Fa-f]+|\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)(?![\w.])")
 _SCALAR_TYPE = re.compile(r"\s*:\s*(?:[su]?i\d+|index|bf16|f\d+\w*)(?![\w.])")
 _AFTER_VALUE = re.compile(rf"{STRING}|[<({{\[]|[,}}\])]")
 _SYMBOL_NAME = re.compile(rf"@(?:{STRING}|[\w$.-]+)(?:::@(?:{STRING}|[\w$.-]+))*")
-_PLAIN = re.compile(rf"{STRING}|[#!]?[A-Za-z_][\w$.]*")
+_PLAIN = re.compile(
+    rf"{STRING}|[#!][A-Za-z_][\w$.]*|(?:true|false|unit|dense|array|affine_map|affine_set|strided|index|none|[su]?i\d+|bf16|f\d+\w*|tensor|vector|memref|tuple)\b"
+)
 
 Piece = tuple[str, int]
 """A text and the place that it was written at."""
@@ -160,8 +161,6 @@ class FieldReader:
         at = scan.at
         if enum and scan.peek("<"):
             return self.symbols.attribute_text(scan, enum, scan.balanced()[1:-1], at)
-        if enum and (word := scan.match(_WORD)):
-            return self.symbols.attribute_text(scan, enum, word[0], at)
         if scan.match(_NUMBER):
             found = None if before_colon else _SCALAR_TYPE.match(scan.source, scan.at)
             scan.at = found.end() if found else scan.at

@@ -9,6 +9,9 @@ from .assembly_symbols import Symbols
 from .errors import ParseError, PtocError, VerifyError
 from .mlir import ir
 
+_RULE = re.compile(r"'[\w.]+'(:| op )|op |'operandSegmentSizes' attribute")
+_OP_NAME = re.compile(r'"?([a-z_]\w*\.[\w.]+)')
+
 
 @dataclass
 class Output:
@@ -53,15 +56,19 @@ class Positions:
 
     def place(self, line: int, column: int) -> tuple[int, int]:
         """The user's line and column."""
+        return self.scan.location(self.source_offset(line, column))
+
+    def source_offset(self, line: int, column: int) -> int:
+        """The offset in the user's text."""
         begin = self._lines[min(line, len(self._lines)) - 1]
         if not self._ascii:
             column = len(self.text[begin:].split("\n", 1)[0].encode()[: column - 1].decode(errors="ignore")) + 1
         at = begin + column - 1
         k = max(0, bisect_right(self._begins, at) - 1)
         if not self.pieces:
-            return 1, 1
+            return 0
         _, source, verbatim = self.pieces[k]
-        return self.scan.location(source + (at - self._begins[k] if verbatim else 0))
+        return source + (at - self._begins[k] if verbatim else 0)
 
     def locate(self, module: ir.Module) -> None:
         """Gives every op whose location is one of the translated text its place in the user's file."""
@@ -77,9 +84,10 @@ class Positions:
 
     def error(self, error: ir.MLIRError) -> PtocError:
         """All diagnostics of a failure, one per line, as ParseError or (a rule of the dialect is broken) VerifyError."""
-        lines = [(self.where(d.location), self._message(d)) for d in error.error_diagnostics] or [("", str(error))]
-        broken = all(re.match(r"'[\w.]+'(:| op )", message) for _, message in lines)
-        text = "\n".join(f"{where}: {message}" if where and k else message for k, (where, message) in enumerate(lines))
+        found = error.error_diagnostics
+        broken = bool(found) and all(_RULE.match(d.message) for d in found)
+        lines = [(self.where(d.location), self._message(d)) for d in found] or [(self.scan.filename, str(error))]
+        text = "\n".join(f"{where}: {message}" if k else message for k, (where, message) in enumerate(lines))
         return (VerifyError if broken else ParseError)(text, lines[0][0])
 
     def where(self, location: ir.Location) -> str:
@@ -98,6 +106,12 @@ class Positions:
         line, column = self.place(location.start_line, location.start_col)
         return f"{self.scan.filename}:{line}:{column}"
 
+    def _offset(self, location: ir.Location) -> int | None:
+        location = ir.Location.from_attr(location.attr, location.context)
+        if isinstance(location, ir.FileLineColLoc) and location.filename == "-":
+            return self.source_offset(location.start_line, location.start_col)
+        return None
+
     def _message(self, diagnostic: ir.DiagnosticInfo) -> str:
         text = diagnostic.message
         for note in diagnostic.notes:
@@ -106,4 +120,13 @@ class Positions:
         text = self.symbols.outside(text)
         for name, spelling in self._spellings.items():
             text = text.replace(f"'{name}'", f"'{spelling}'")
-        return text
+        return self._named(text, diagnostic.location)
+
+    def _named(self, text: str, location: ir.Location) -> str:
+        """The message with the op's name in front, where MLIR leaves it out."""
+        at = self._offset(location)
+        op = _OP_NAME.match(self.scan.source, at) if at is not None else None
+        name = self._spellings.get(op[1], op[1]) if op else ""
+        if not name or f"'{name}'" in text:
+            return text
+        return f"'{name}': {text.removeprefix('op ')}"
