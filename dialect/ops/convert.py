@@ -137,8 +137,8 @@ def two_steps(pair: tuple[str, str], repeats: list[int], dst: Ref) -> tuple[Work
 class TQuant(Pointwise, name="tquant"):
     """dst[i, j] = round(src[i, j] * fp[i, 0] (+ offset[i, 0])), ties to even, clamped to i8 (INT8_SYM) or, with offset, ui8 (INT8_ASYM).
 
-    Shapes: src, dst [rows, cols], fp and offset [rows, 1]; tmp scratch of src's shape and 4 bytes an element, which a3 needs.  The a3
-    library destroys src.  Source: pto-isa TQUANT, A2/A3.
+    Shapes: src, dst [rows, cols], fp and offset [rows, 1]; tmp scratch of src's shape and 4 bytes an element.  The form with tmp, the
+    one that the a3 library has, destroys src.  Source: pto-isa TQUANT, A2/A3.
     """
 
     src: Operand[Tile]
@@ -176,7 +176,7 @@ class TQuant(Pointwise, name="tquant"):
             if "offset" in values:
                 scaled = scaled + values["offset"][:, :1]
             dst = to_integer(scaled.astype(np.float64), dtype, "RINT", True)
-        return scratch_of(cls, values) | {"dst": dst, "src": np.full_like(src, np.nan)}
+        return scratch_of(cls, values) | {"dst": dst, "src": np.full_like(src, np.nan) if "tmp" in values else src}
 
     @classmethod
     def work(cls, refs: dict[str, Ref], attributes: dict[str, Any]) -> tuple[WorkItem, ...]:

@@ -80,7 +80,10 @@ class TLRelu(WithScalar, name="tlrelu"):
 
 
 class TAxpy(WithScalar, name="taxpy"):
-    """dst[i, j] += src[i, j] * scalar; dst may be f32 where src is f16.  Shapes: equal.  Dtypes: f16 f32.  Source: pto-isa TAXPY, A2/A3."""
+    """dst[i, j] += src[i, j] * scalar, the product rounded to src's type; dst may be f32 where src is f16.
+
+    Shapes: equal.  Dtypes: f16 f32.  Source: pto-isa TAXPY, A2/A3 and its CPU build.
+    """
 
     src: Operand[Tile]
     scalar: Operand[Any]
@@ -100,9 +103,9 @@ class TAxpy(WithScalar, name="taxpy"):
     @classmethod
     def evaluate(cls, values: dict[str, Any], attributes: dict[str, Any]) -> dict[str, np.ndarray]:
         src, dst = values["src"], values["dst"]
-        scalar = np.asarray(values["scalar"]).astype(src.dtype).astype(dst.dtype)
+        scalar = np.asarray(values["scalar"]).astype(src.dtype)
         with np.errstate(all="ignore"):
-            return {"dst": dst + src.astype(dst.dtype) * scalar}
+            return {"dst": dst + (src * scalar).astype(dst.dtype)}
 
     @classmethod
     def work(cls, refs: dict[str, Ref], attributes: dict[str, Any]) -> tuple[WorkItem, ...]:

@@ -10,7 +10,7 @@ from ptoc.machine.work import Scalar, Transfer, Vector
 from .op_cases import Case, convert, elementwise
 from .op_instances import built, class_of, refs
 
-CASES = [*elementwise.CASES, *convert.CASES]
+CASES = [*elementwise.CASES, *elementwise.ON_A3, *convert.CASES, *convert.ON_A3]
 CHIP = load_chip("ascend910b1")
 
 
