@@ -149,12 +149,22 @@ class SliceRegion(SimOp, name="slice"):
     result_types = {"result": "!sim.ref<>"}
 
 
+class NumberOp(SimOp, name="number"):
+    """A number as an operand of a command."""
+
+    value: Operand[Any]
+    result: Result[RefType]
+    format = "$value attr-dict `:` type($value)"
+    result_types = {"result": "!sim.ref<>"}
+
+
 class CommandOp(SimOp, name="command"):
     """One command: what it means (`op`), the engine, its operands by name, what it reads and writes, its work, attributes of the op."""
 
     operands_: Sequence[Operand[Any]]
     results_: Sequence[Result[Any]]
-    format = "$op `on` $pipe `(` $operands_ `)` attr-dict `:` functional-type"
+    format = "$op `on` $pipe `(` $operands_ `)` attr-dict (`->` type($results_)^)?"
+    operand_types = {"operands_": "!sim.ref<>"}
 
 
 class SetOp(SimOp, name="set"):

@@ -11,7 +11,7 @@ from ptoc.dialect.errors import ArgumentError, ParseError, PtocError, VerifyErro
 from ptoc.dialect.mlir import func, ir
 from ptoc.dialect.op import location_text
 
-from .builder import Trace, location, short_path, tracing
+from .builder import Trace, short_path, tracing
 from .control import close_returns
 from .tensor import TensorSpec
 from .tile import View
@@ -115,7 +115,9 @@ class _Body:
         kernel, sizes = self.kernel, self.kernel.sizes
         pointers = [t.to_mlir(t.Ptr(spec.dtype)) for spec in kernel.tensors.values()]
         index = ir.IndexType.get()
-        function = func.FuncOp(kernel.name, ([*pointers, *[index] * len(sizes)], []), loc=location())
+        code = kernel.function.__code__
+        where = ir.Location.file(short_path(code.co_filename), code.co_firstlineno, 1)
+        function = func.FuncOp(kernel.name, ([*pointers, *[index] * len(sizes)], []), loc=where)
         function.attributes["pto.entry"] = ir.UnitAttr.get()
         block = function.add_entry_block()
         arguments = list(block.arguments)
@@ -126,7 +128,7 @@ class _Body:
             self.trace.block = block
             self._run(views, values)
             close_returns()
-            func.ReturnOp([])
+            func.ReturnOp([], loc=where)
         slots = [f"{pipe.name}_slots" for pipe in self.trace.pipes]
         names = [*kernel.tensors, *sizes, *slots]
         types = [argument.type for argument in block.arguments]

@@ -8,7 +8,7 @@ from typing import Any
 
 from ptoc.dialect import types as t
 from ptoc.dialect.errors import NotSupportedError
-from ptoc.dialect.mlir import arith, func, ir
+from ptoc.dialect.mlir import arith, func, ir, passmanager
 from ptoc.dialect.op import PtoOp, Record, record
 from ptoc.dialect.ops import pipes, structure, sync
 from ptoc.dialect.sim import sim_type
@@ -33,6 +33,7 @@ def lower(module: ir.Module) -> ir.Module:
                 if isinstance(function, func.FuncOp) and not function.is_external:
                     for kind in core_kinds(function):
                         Stream(function, kind, arch).build()
+        passmanager.PassManager.parse("builtin.module(canonicalize,cse)").run(result.operation)
     return result
 
 
@@ -100,6 +101,11 @@ class Stream:
     def value(self, value: ir.Value) -> ir.Value:
         """The lowered value of a pto value."""
         return self.values[value]
+
+    def operand(self, value: ir.Value) -> ir.Value:
+        """A lowered value as an operand of a command: a region, or a number made one."""
+        lowered, ref = self.value(value), sim_type("ref")
+        return lowered if lowered.type == ref else self.emit("number", [lowered], (ref,)).result
 
     def index(self, value: ir.Value | int | None) -> ir.Value:
         """A lowered value, or a number, as an index."""
@@ -178,7 +184,7 @@ def command(stream: Stream, rec: Record, pipe: str, extra: dict[str, ir.Value] |
             if isinstance(part.type, ir.DynamicType) and isinstance(t.of(part.type), t.Opaque):
                 continue
             names.append(f"{name}{i}" if isinstance(value, list) else name)
-            values.append(stream.value(part))
+            values.append(stream.operand(part))
     for name, value in (extra or {}).items():
         names.append(name)
         values.append(value)

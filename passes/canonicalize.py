@@ -72,8 +72,7 @@ def _segments(rec: Record) -> list[int]:
 
 
 def _drop_self_move(rec: Record) -> None:
-    same = rec.operands.get("src") is not None and rec.operands.get("src") == rec.operands.get("dst")
-    if rec.op.name == "pto.tmov" and same and set(rec.operands) == {"src", "dst"}:
+    if rec.op.name == "pto.tmov" and set(rec.operands) == {"src", "dst"} and rec.operands["src"] == rec.operands["dst"]:
         rec.op.erase()
 
 

@@ -241,6 +241,9 @@ class _Writer:
         source, offsets, sizes = self._lists(op)
         self.define(op.results[0], f"slice_({source}, {offsets}, {sizes})", list(op.operands))
 
+    def _sim_number(self, op: ir.Operation) -> None:
+        self.values[op.results[0]] = self.values[op.operands[0]]
+
     def _sim_command(self, op: ir.Operation) -> None:
         facts = {name: plain(attr) for name, attr in op.attributes.items() if name != "attributes"}
         inner = op.attributes["attributes"] if "attributes" in op.attributes else {}
