@@ -45,10 +45,12 @@ def vconv(src: str, dst: str) -> str:
     return "vconv_deq" if (src, dst) == ("i32", "f16") else f"vconv_{SHORT[src]}2{SHORT[dst]}"
 
 
-def rounding_of(attributes: dict[str, Any], whole: bool) -> str:
-    """The rounding mode; NONE is TRUNC to integers, else RINT."""
+def rounding_of(attributes: dict[str, Any], pair: tuple[str, str]) -> str:
+    """The rounding mode; NONE is TRUNC to integers, else RINT; i32 to f16 is RINT whatever is written, the engine has no other."""
     mode = str(attributes.get("rmode", "RINT")).upper().removeprefix("CAST_")
-    return ("TRUNC" if whole else "RINT") if mode == "NONE" else mode
+    if mode == "NONE":
+        return "RINT" if DTYPES[pair[1]].is_float else "TRUNC"
+    return "RINT" if pair == ("i32", "f16") else mode
 
 
 def saturates(pair: tuple[str, str], attributes: dict[str, Any], with_tmp: bool) -> bool:
@@ -99,7 +101,7 @@ class TCvt(Pointwise, name="tcvt"):
     def evaluate(cls, values: dict[str, Any], attributes: dict[str, Any]) -> dict[str, np.ndarray]:
         src, dtype = values["src"], values["dst"].dtype
         pair = (name_of(src.dtype), name_of(dtype))
-        mode, clamp = rounding_of(attributes, dtype.kind in "iu"), saturates(pair, attributes, "tmp" in values)
+        mode, clamp = rounding_of(attributes, pair), saturates(pair, attributes, "tmp" in values)
         with np.errstate(all="ignore"):
             if pair == ("f32", "f32"):
                 result = to_integral(src.astype(np.float64), mode).astype(dtype)

@@ -258,7 +258,7 @@ def converted(x: Any, source: np.dtype, dtype: np.dtype, mode: str, clamp: bool)
         y = int(x) if source.kind in "iu" else whole(exact, mode)
         low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
         return min(max(y, low), high) if clamp else rounded(y, dtype)
-    mode = "RINT" if mode == "NONE" else mode
+    mode = "RINT" if mode == "NONE" or (source == np.int32 and dtype == np.float16) else mode
     if source == dtype == np.float32:
         return float(whole(exact, mode))
     largest = float(ml_dtypes.finfo(dtype).max)
