@@ -190,7 +190,7 @@ class BarrierOp(SimOp, name="barrier"):
 
 
 class ChannelOp(SimOp, name="channel"):
-    """A slot pipe: name, producer (aic | aiv), slots, slot_bytes, period (slots per acknowledgement), flag_ready, flag_free."""
+    """A slot pipe: channel (its name), producer (aic | aiv), slots, slot_bytes, period (slots per acknowledgement), flag_ready, flag_free."""
 
     result: Result[ChannelType]
     format = "attr-dict"

@@ -351,7 +351,7 @@ def _pipe(op: pipes.InitializeL2g2lPipe, stream: Stream, rec: Record) -> None:
         "channel",
         [],
         (sim_type("ring"),),
-        name=facts.get("name", f"pipe{facts['flag_base']}"),
+        channel=facts.get("name", f"pipe{facts['flag_base']}"),
         producer="aic" if facts["dir_mask"] == 1 else "aiv",
         slots=facts["slot_num"],
         slot_bytes=facts["slot_size"],

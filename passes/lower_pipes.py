@@ -58,7 +58,8 @@ class LowerPipes:
                 handles[scope_of(rec.op), number] = _initialize(rec, facts[number], bases[number], f"pipe{number}")
                 rec.op.erase()
         for rec in uses:
-            _lower_use(rec, handles, facts)
+            # Read again: lowering a pop has replaced the operands of what follows it.
+            _lower_use(record(rec.op), handles, facts)
         return []
 
 

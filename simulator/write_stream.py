@@ -294,7 +294,7 @@ class _Writer:
         """(channel variable, constant command) of a channel op."""
         channel = self.text(op.operands[0])
         facts = self.scope[f"facts_{channel}"]
-        site = self.site(op, kind, what, pipe, channel=facts["name"])
+        site = self.site(op, kind, what, pipe, channel=facts["channel"])
         return channel, self.fold(Command(self.scope[site], facts[flag])).name
 
     def _sim_acquire(self, op: ir.Operation) -> None:
