@@ -71,6 +71,7 @@ class Pipe:
             "sync_period": self.sync_period,
         }
         attributes = {k: ir.IntegerAttr.get(number, v) for k, v in facts.items() if v is not None}
+        attributes["name"] = ir.StringAttr.get(self.name)
         emit("aic_initialize_pipe" if kind == "cube" else "aiv_initialize_pipe", {"gm_slot_tensor": view.value}, (), attributes)
 
     def alloc(self) -> View:

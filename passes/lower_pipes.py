@@ -55,7 +55,7 @@ class LowerPipes:
         handles: dict[tuple[Any, int], ir.Value] = {}
         for (kind, number), records in sorted(sides.items()):
             for rec in records:
-                handles[scope_of(rec.op), number] = _initialize(rec, facts[number], bases[number], f"pipe{number}")
+                handles[scope_of(rec.op), number] = _initialize(rec, facts[number], bases[number], rec.attributes.get("name", f"pipe{number}"))
                 rec.op.erase()
         for rec in uses:
             # Read again: lowering a pop has replaced the operands of what follows it.
