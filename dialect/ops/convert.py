@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 import numpy as np
-from ptoc.machine.work import Vector, WorkItem
+from ptoc.machine.work import Scalar, Vector, WorkItem
 
 from ..dtypes import DTYPES
 from ..families import S_TO_V, V_TO_S, arch_of, in_memory, ins_outs, of_dtype, one_dtype, same_shapes
@@ -226,8 +226,8 @@ class TDequant(Pointwise, name="tdequant"):
         n = issue.counted(dst.v_cols, "f32")
         names = ("vconv_s82f16", "vconv_f162f32") if src.dtype == "i8" else ("vconv_s162f32",)
         converted = issue.per_row(dst.v_rows, issue.sequence(*((Vector(name, "f32", n),) for name in names)))
-        affine = issue.per_row(dst.v_rows, issue.sequence((Vector("vadds", "f32", n),), (Vector("vmuls", "f32", n),)))
-        return converted + affine
+        affine = (Scalar(2), Vector("vadds", "f32", n, True), Vector("vmuls", "f32", n, True))  # the row's scale and offset are loaded first
+        return converted + affine * dst.v_rows + (Vector("vmuls", "f32", 0, True),)
 
 
 class TPack(Pointwise, name="tpack"):
@@ -248,7 +248,7 @@ class TPack(Pointwise, name="tpack"):
         src, dst = record.tile("src").dtype.bytes, record.tile("dst").dtype.bytes
         if (src, dst) not in ((4, 2), (4, 1), (2, 1)):
             yield f"elements must go from 4 bytes to 2 or 1, or from 2 to 1; got {src} to {dst}"
-        if arch_of(record) != "a5":
+        if arch_of(record) == "a3":
             yield 'only a5 has it; got a3: convert with tcvt, or set pto.target_arch = "a5"'
 
     @classmethod

@@ -1,8 +1,11 @@
 """Elementwise ops as ops: they verify, break rules with messages that tell, and ask for the library's instructions."""
 
 import pytest
+from ptoc.dialect import new_context
+from ptoc.dialect import types as t
 from ptoc.dialect.errors import VerifyError
 from ptoc.dialect.layout import TileRef
+from ptoc.dialect.mlir import ir
 from ptoc.machine.chip import load_chip
 from ptoc.machine.pricing import price
 from ptoc.machine.work import Scalar, Transfer, Vector
@@ -54,7 +57,6 @@ WRONG = [
     ("tcvt", {"src": F32, "dst": I8}, {}, "f32 converts to f32 f16 bf16 i64 i32 i16 on a3; got i8: go through a type between"),
     ("tquant", {"src": F32, "fp": F32, "dst": I8}, {}, "quant_type must be INT8_SYM or INT8_ASYM; got none"),
     ("tdequant", {"src": F32, "scale": F32, "offset": F32, "dst": F32}, {}, "src must have one of the types i8 i16; got f32"),
-    ("tpack", {"src": I32, "dst": I16}, {}, "only a5 has it; got a3"),
     ("tpack", {"src": I32, "dst": F32}, {}, "from 4 bytes to 2 or 1, or from 2 to 1; got 4 to 4"),
 ]
 
@@ -94,6 +96,11 @@ def test_a_wrong_attribute_beside_a_number_is_told(case: Case, message: str) -> 
         pass
 
 
+def test_packing_is_refused_on_a3() -> None:
+    with pytest.raises(VerifyError, match="'pto.tpack': only a5 has it; got a3: convert with tcvt"), built(Case("pto.tpack", {"src": I32, "dst": I16}), arch="a3"):
+        pass
+
+
 def test_a5_takes_more_element_types() -> None:
     for case in (Case("pto.tadd", {"src0": I8, "src1": I8, "dst": I8}), Case("pto.tpack", {"src": I32, "dst": I16})):
         with built(case, arch="a5") as record:
@@ -102,10 +109,6 @@ def test_a5_takes_more_element_types() -> None:
 
 @pytest.mark.parametrize("op", ["tands", "trecip", "tfmods"])
 def test_dst_may_not_be_a_source_that_is_read_after_dst_is_written(op: str) -> None:
-    from ptoc.dialect import new_context
-    from ptoc.dialect import types as t
-    from ptoc.dialect.mlir import ir
-
     with new_context() as context, ir.Location.unknown():
         context.allow_unregistered_dialects = True
         module = ir.Module.create()
@@ -189,6 +192,25 @@ def test_a_selection_loads_its_mask_row_by_row() -> None:
 def test_a_conversion_goes_row_by_row_in_repeats_of_the_wider_type() -> None:
     assert work("tcvt", src="vec, 4x128xf32", dst="vec, 4x128xf16") == [("vconv_f322f16", 2, False)] * 4
     assert work("tcvt", src="vec, 4x64xi32, valid=4x50", dst="vec, 4x64xf16, valid=4x50") == [("vconv_deq", 4, True)]
+
+
+def test_dequantisation_loads_each_row_s_numbers_on_the_scalar_unit() -> None:
+    column = "vec, 2x1xf32, blayout=col_major"
+    case = Case("pto.tdequant", {"src": "vec, 2x64xi16", "scale": column, "offset": column, "dst": "vec, 2x64xf32"})
+    assert class_of(case).work(refs(case), {}) == (
+        *(Vector("vconv_s162f32", "f32", 1), Vector("vconv_s162f32", "f32", 1, True), Vector("vconv_s162f32", "f32", 0, True)),
+        *(Scalar(2), Vector("vadds", "f32", 1, True), Vector("vmuls", "f32", 1, True)) * 2,
+        Vector("vmuls", "f32", 0, True),
+    )
+
+
+def test_an_unsaturated_conversion_with_scratch_goes_through_32_bits() -> None:
+    assert work("tcvt", {"sat_mode": "OFF"}, src="vec, 1x64xf32", dst="vec, 1x64xi16", tmp="vec, 1x64xi32") == [
+        ("vconv_f322s32", 1, False),
+        ("vconv_s322s16", 1, True),
+    ]
+    steps = [n for n, _, _ in work("tcvt", {"sat_mode": "OFF"}, src="vec, 1x64xf16", dst="vec, 1x64xi8", tmp="vec, 1x64xi32")]
+    assert steps == ["vconv_f162s32", "vconv_s322s16", "vector_dup", "vand", "vconv_s162f16", "vconv_f162s8", "vconv_f162s8"]
 
 
 def test_shifts_by_tiles_run_on_the_scalar_unit() -> None:
