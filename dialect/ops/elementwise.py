@@ -39,8 +39,7 @@ class Pointwise(Elementwise):
         typed = cls.typed(record)
         yield from in_memory(record, "vec", *tiles)
         yield from of_dtype(record, cls.dtypes if arch_of(record) != "a5" else ON_A5, *typed)
-        if not cls.any_layout:
-            yield from row_major(record, *tiles)
+        yield from joined(record, *tiles) if cls.any_layout else row_major(record, *tiles)
         yield from same_shapes(record, *(n for n in tiles if n not in cls.scratch))
         yield from one_dtype(record, *typed)
         yield from apart(record, "dst", *cls.distinct)
@@ -72,6 +71,15 @@ def row_major(record: Record, *names: str) -> Iterator[str]:
     for n in names:
         if record.types[n].blayout != "row_major":
             yield f"{n} must have blayout row_major; got {record.types[n].blayout}"
+
+
+def joined(record: Record, *names: str) -> Iterator[str]:
+    """Every named tile is row-major, or a single column, or wholly valid: the library goes through it as one run, whatever its layout."""
+    for n in names:
+        tile = record.types[n]
+        whole = all(valid in (None, size) for valid, size in zip(tile.valid, (tile.rows, tile.cols)))
+        if tile.blayout != "row_major" and tile.cols != 1 and not whole:
+            yield f"{n} is col_major: it must have one column or be wholly valid; got <{tile}>"
 
 
 def apart(record: Record, dst: str, *names: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from ..mlir import ir
 from ..op import Record
 from ..types import TileBufType as Tile
 from . import issue
-from .elementwise import FLOATS, ON_A5, Pointwise, WithScalar, apart, larger, quotient, smaller, tiles_of
+from .elementwise import FLOATS, ON_A5, Pointwise, WithScalar, apart, joined, larger, quotient, smaller, tiles_of
 from .unary import divisions
 
 Operand = ir.Value
@@ -96,6 +96,7 @@ class TAxpy(WithScalar, name="taxpy"):
     def rules(cls, record: Record) -> Iterator[str]:
         yield from in_memory(record, "vec", "src", "dst")
         yield from of_dtype(record, cls.dtypes, "src", "dst")
+        yield from joined(record, "src", "dst")
         yield from same_shapes(record, "src", "dst")
         if (record.tile("src").dtype.name, record.tile("dst").dtype.name) == ("f32", "f16"):
             yield "dst must have src's type, or f32 where src is f16; got dst f16, src f32"
@@ -143,6 +144,7 @@ class TDivS(Pointwise, name="tdivs"):
             return
         yield from in_memory(record, "vec", *tiles)
         yield from of_dtype(record, cls.dtypes if arch_of(record) != "a5" else ON_A5, *tiles)
+        yield from joined(record, *tiles)
         yield from same_shapes(record, *tiles)
         yield from one_dtype(record, *tiles)
         if record.tile("dst").dtype.is_float:

@@ -39,6 +39,10 @@ WRONG = [
     ("tdiv", {"src0": I32, "src1": I32, "dst": I32}, {}, "one of the types f32 f16; got i32"),
     ("trsqrt", {"src": F32, "dst": F32, "tmp": "vec, 1x4xf32"}, {}, "tmp must have at least 32 bytes; got 16"),
     ("tdivs", {"src": F32, "scalar": F32, "dst": F32}, {}, "a tile and the other a number; got 2 tiles"),
+    (
+        *("tadds", {"src": "vec, 16x8xf32, valid=9x8, blayout=col_major", "dst": "vec, 16x8xf32, valid=9x8"}, {"scalar": 2.0}),
+        "src is col_major: it must have one column or be wholly valid; got <vec, 16x8xf32, valid=9x8",
+    ),
     ("taxpy", {"src": F32, "dst": F16}, {"scalar": 2.0}, "dst must have src's type, or f32 where src is f16; got dst f16, src f32"),
     ("trem", {"src0": F32, "src1": F32, "tmp": "vec, 1x64xf32", "dst": F32}, {}, r"at least 66 valid columns \(a row of 64 and its comparison bits\); got 64"),
     ("trems", {"src": F32, "tmp": "vec, 1x32xf32", "dst": F32}, {"scalar": 2.0}, "at least dst's 64 valid columns; got 32"),
@@ -97,7 +101,7 @@ def test_a_wrong_attribute_beside_a_number_is_told(case: Case, message: str) -> 
 
 
 def test_packing_is_refused_on_a3() -> None:
-    with pytest.raises(VerifyError, match="'pto.tpack': only a5 has it; got a3: convert with tcvt"), built(Case("pto.tpack", {"src": I32, "dst": I16}), arch="a3"):
+    with pytest.raises(VerifyError, match=r"'pto\.tpack': only a5 has it; got a3: convert with tcvt"), built(Case("pto.tpack", {"src": I32, "dst": I16}), arch="a3"):
         pass
 
 
