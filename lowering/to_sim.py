@@ -199,7 +199,7 @@ def command(stream: Stream, rec: Record, pipe: str, extra: dict[str, ir.Value] |
         names=names,
         reads=[n for n in names if _base(n, rec) in (*rec.cls.reads, *reads)],
         writes=[n for n in names if _base(n, rec) in (*rec.cls.writes, *writes)],
-        work=work_text(rec, stream.arch),
+        work=work_text(rec),
         attributes=ir.DictAttr.get(kept) if kept else None,
     )
     stream.values.update(zip(rec.op.results, op.results))

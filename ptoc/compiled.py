@@ -50,7 +50,7 @@ class Compiled:
 
         from .notes import priced_notes
 
-        return emit(self._scheduled(), self.chip, self.name, priced_notes(self))
+        return emit(self._scheduled(), self.chip, self.name, priced_notes(self._scheduled(), self.chip))
 
     def _scheduled(self) -> ir.Module:
         if self.module is None:
