@@ -85,10 +85,26 @@ class Positions:
     def error(self, error: ir.MLIRError) -> PtocError:
         """All diagnostics of a failure, one per line, as ParseError or (a rule of the dialect is broken) VerifyError."""
         found = error.error_diagnostics
+        if not found:
+            return self._unexplained()
         broken = bool(found) and all(_RULE.match(d.message) for d in found)
-        lines = [(self.where(d.location), self._message(d)) for d in found] or [(self.scan.filename, str(error))]
+        lines = [(self.where(d.location), self._message(d)) for d in found]
         text = "\n".join(f"{where}: {message}" if k else message for k, (where, message) in enumerate(lines))
         return (VerifyError if broken else ParseError)(text, lines[0][0])
+
+    def _unexplained(self) -> ParseError:
+        """MLIR is silent where it meets an op of ours in custom form: it stands where no op can be."""
+        spellings = {cls.spelling for d in self.symbols.dialects.values() for cls in d.registry.values()}
+        names = (found for found in re.finditer(r"[a-z]\w*\.\w[\w.]*", self.scan.source) if found[0] in spellings)
+        stray = next(filter(self._is_stray, names), None)
+        line, column = self.scan.location(stray.start() if stray else 0)
+        message = f"unexpected '{stray[0]}'" if stray else "the text is no module"
+        return ParseError(message, f"{self.scan.filename}:{line}:{column}")
+
+    def _is_stray(self, found: re.Match) -> bool:
+        """True where the name was taken over as it is, and not as a quoted one."""
+        at = found.start()
+        return self.scan.source[at - 1] != '"' and any(same and begin <= at < begin + len(piece) for piece, begin, same in self.pieces)
 
     def where(self, location: ir.Location) -> str:
         """file:line:col of the user's text; of the first file where several places are joined."""

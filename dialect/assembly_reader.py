@@ -79,10 +79,11 @@ class Reader:
         return self.scan.peek("(")
 
     def _is_attribute(self, found: re.Match) -> bool:
-        if self.scan.peek("="):
-            return True
-        before = self.scan.source[: found.start()].rstrip()[-1:] if found[0] not in self.ops else ""
-        return before in ("{", ",") and before != "" and (self.scan.peek(",") or self.scan.peek("}"))
+        """True where a name such as pto.entry is a key of an attribute dictionary."""
+        before = self.scan.source[: found.start()].rstrip()[-1:]
+        if found[0] in self.ops:
+            return before in ("{", ",") and self.scan.peek("=")
+        return before in ("{", ",") and any(self.scan.peek(token) for token in ("=", ",", "}"))
 
     def _op(self, name: str, at: int) -> OpText:
         if name not in self.ops:

@@ -159,8 +159,11 @@ def quote(text: str) -> str:
 
 def unquote(literal: str) -> str:
     """The text of a string literal of MLIR."""
-    plain = {"n": "\n", "t": "\t", "\\": "\\", '"': '"'}
-    return re.sub(r"\\([0-9A-Fa-f]{2}|.)", lambda m: chr(int(m[1], 16)) if len(m[1]) == 2 else plain.get(m[1], m[1]), literal[1:-1])
+    plain = {b"n": b"\n", b"t": b"\t"}
+    text = re.sub(
+        rb"\\([0-9A-Fa-f]{2}|.)", lambda m: bytes([int(m[1], 16)]) if len(m[1]) == 2 else plain.get(m[1], m[1]), literal[1:-1].encode()
+    )
+    return text.decode(errors="replace")
 
 
 _TIGHT_BEFORE = (")", "]", ",", ">")

@@ -106,9 +106,9 @@ def test_unknown_attributes_pass_through() -> None:
 
 
 def test_attribute_values_are_kept_exactly() -> None:
-    text = body('pto.barrier <PIPE_V> {note = #pto.note<say "hi" \\ and <more>>}')
+    text = body('pto.barrier <PIPE_V> {note = #pto.note<say "hï" \\ and <more>>}')
     module = parse(text)
-    assert record(next(op for op in ops_of(module) if op.name == "pto.barrier")).attributes["note"] == 'say "hi" \\ and <more>'
+    assert record(next(op for op in ops_of(module) if op.name == "pto.barrier")).attributes["note"] == 'say "hï" \\ and <more>'
     assert str(parse(to_text(module))) == str(module)
 
 

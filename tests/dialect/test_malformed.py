@@ -61,6 +61,8 @@ WRONG = [
     ("%a = arith.constant 1 : index", r"bad.pto:4:3: redefinition of SSA value '%a' \(previously defined here: bad.pto:2:3\)"),
     ("%q = arith.addi %n : index", r"bad.pto:4:21: expected ','"),
     ("%q = arith.nonsense %n : index", r"bad.pto:4:8: Dialect `arith' not found|bad.pto:4:8: .*unknown"),
+    ("%q = arith.constant 2pto.tadd : index", r"bad.pto:4:24: unexpected 'pto.tadd'"),
+    ("scf.if %n { pto.tadd = 1 }", r"bad.pto:4:\d+: "),
     ("emitc.thing", r"bad.pto:4:3: .*emitc"),
     ("%q, %r = pto.get_block_idx", r"bad.pto:4:\d+: operation defines 1 result.* but was provided 2 to bind"),
     ("}", r"bad.pto:5:3: custom op 'return' is unknown"),
