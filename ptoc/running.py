@@ -136,24 +136,44 @@ def run_compiled(
     """See api.run."""
     prepared = prepare(source, chip, definitions, case, cores, inputs, sync)
     program, kernel = prepared.program, source.kernel
+    if checked:
+        prove_order(program)
     timeline = time_program(program, chip)
     result = Result(prepared.compiled.name, chip, prepared.arguments.blocks, prepared.values, program, timeline)
     result.allow_unvalidated = allow_unvalidated
-    report = check(program, needs_barrier) if checked else None
-    result.sync = sync_counts(program, report)
+    result.sync = sync_counts(program, checked)
     if kernel is not None:
         result.tolerance = kernel.tolerance
         result.flops = kernel.flops_function(**prepared.values) if kernel.flops_function else None
     if values:
-        memories = memories_of(prepared)
-        execute(program, timeline, memories, meanings(), needs_barrier)
-        result.outputs = _outputs(prepared, memories)
+        result.outputs = run_values(prepared, timeline)
         _compare(result, prepared)
         if checked:
-            _adverse(prepared, result)
-    if report is not None and not report.ok:
-        raise CheckError("\n".join(describe_faults(report)))
+            compare_adverse(prepared, result.outputs)
     return result
+
+
+def prove_order(program: Program) -> None:
+    """Raises CheckError that lists every missing order, misused flag and deadlock of a program."""
+    report = check(program, needs_barrier)
+    if not report.ok:
+        raise CheckError("\n".join(describe_faults(report)))
+
+
+def prove(prepared: Prepared) -> None:
+    """All that `ptoc run --check` proves: the order, and equal values in the most adverse order that the synchronisation allows.
+
+    Raises: CheckError, or the error of the run that a missing order makes fail.
+    """
+    prove_order(prepared.program)
+    compare_adverse(prepared, run_values(prepared, time_program(prepared.program, prepared.compiled.chip)))
+
+
+def run_values(prepared: Prepared, timeline: Timeline) -> dict[str, np.ndarray]:
+    """The outputs of a run in its scheduled order."""
+    memories = memories_of(prepared)
+    execute(prepared.program, timeline, memories, meanings(), needs_barrier)
+    return _outputs(prepared, memories)
 
 
 def _outputs(prepared: Prepared, memories: Memories) -> dict[str, np.ndarray]:
@@ -161,13 +181,15 @@ def _outputs(prepared: Prepared, memories: Memories) -> dict[str, np.ndarray]:
     return {n: memories.array(f"gm:{n}", arrays[n].dtype, arrays[n].shape) for n in prepared.arguments.outputs}
 
 
-def _adverse(prepared: Prepared, result: Result) -> None:
+def compare_adverse(prepared: Prepared, outputs: dict[str, np.ndarray]) -> None:
     """Runs the most adverse order that the synchronisation allows; any difference is a CheckError."""
     memories = memories_of(prepared)
     execute_adverse(prepared.program, memories, meanings(), needs_barrier)
     for name, array in _outputs(prepared, memories).items():
-        if array.tobytes() != result.outputs[name].tobytes():
-            raise CheckError(f"{result.kernel}: '{name}' differs in another order that the synchronisation allows: an order is missing")
+        if array.tobytes() != outputs[name].tobytes():
+            raise CheckError(
+                f"{prepared.compiled.name}: '{name}' differs in another order that the synchronisation allows: an order is missing"
+            )
 
 
 def _compare(result: Result, prepared: Prepared) -> None:
@@ -194,12 +216,11 @@ def _wanted(function: Any) -> tuple[str, ...]:
     return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
-def sync_counts(program: Program, report: SyncReport | None) -> dict[str, Any]:
-    """Flags (sets and waits) and barriers of the simulator IR; what is missing, where a check was made; redundancy only in `ptoc check`."""
+def sync_counts(program: Program, checked: bool) -> dict[str, Any]:
+    """Flags (sets and waits) and barriers of the simulator IR; nothing is missing where a check was made; redundancy only in `ptoc check`."""
     flags = sum(site.kind in ("set", "wait") for site in program.sites)
     barriers = sum(site.kind == "barrier" for site in program.sites)
-    missing = None if report is None else len(report.missing) + len(report.misuse)
-    return {"flags": flags, "barriers": barriers, "missing": missing, "redundant": None}
+    return {"flags": flags, "barriers": barriers, "missing": 0 if checked else None, "redundant": None}
 
 
 def describe_faults(report: SyncReport) -> list[str]:

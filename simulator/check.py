@@ -109,12 +109,12 @@ def check(program: Program, needs_barrier: NeedsBarrier, redundancy: bool = Fals
 
 def check_without(program: Program, unit: int, needs_barrier: NeedsBarrier) -> SyncReport:
     """The same check with all commands of one unit deleted."""
-    return check(_without(program, unit), needs_barrier)
+    return check(without(program, unit), needs_barrier)
 
 
 def _spare(program: Program, unit: int, regions: Regions, needs: dict) -> bool:
     """True if everything stays in order without the unit."""
-    smaller = _without(program, unit)
+    smaller = without(program, unit)
     touched = [
         [part for part, command in zip(parts, stream.commands) if command.site.unit != unit]
         for parts, stream in zip(regions.touched, program.streams)
@@ -129,7 +129,8 @@ def _spare(program: Program, unit: int, regions: Regions, needs: dict) -> bool:
     return True
 
 
-def _without(program: Program, unit: int) -> Program:
+def without(program: Program, unit: int) -> Program:
+    """The program with all commands of one unit deleted."""
     streams = [Stream(stream.core, [command for command in stream.commands if command.site.unit != unit]) for stream in program.streams]
     return replace(program, streams=streams)
 
