@@ -6,12 +6,13 @@ from .control import block_idx, cube, num_blocks, program_id, range_, return_if,
 from .kernel import Kernel, kernel
 from .ops import function_names, op_function
 from .pipe import Pipe
+from .sync import barrier, set_flag, wait_flag
 from .tensor import Out, Tensor
 from .tile import BIAS, L0A, L0B, L0C, L1, SCALING, UB, Slots, Tile, View, tile
 from .values import ceil_div, maximum, minimum
 
 __all__ = [
-    "BIAS", "L0A", "L0B", "L0C", "L1", "SCALING", "UB", "Kernel", "Out", "Pipe", "Slots", "Tensor", "Tile", "View", "block_idx", "ceil_div",
-    "cube", "function_names", "kernel", "maximum", "minimum", "num_blocks", "op_function", "program_id", "range_", "return_if",
-    "sub_block_idx", "tile", "vector", "when",
+    "BIAS", "L0A", "L0B", "L0C", "L1", "SCALING", "UB", "Kernel", "Out", "Pipe", "Slots", "Tensor", "Tile", "View", "barrier", "block_idx", "ceil_div",
+    "cube", "function_names", "kernel", "maximum", "minimum", "num_blocks", "op_function", "program_id", "range_", "return_if", "set_flag",
+    "sub_block_idx", "tile", "vector", "wait_flag", "when",
 ]  # fmt: skip

@@ -35,24 +35,31 @@ LAYOUTS = {
 class Tile:
     """A tile of `rows` x `cols` elements in a memory; only its valid part takes part in operations."""
 
-    def __init__(self, value: ir.Value, record: t.Tile, valid: tuple[Number, Number]) -> None:
-        self.value, self.type, self.valid = value, record, valid
+    def __init__(self, value: ir.Value, record: t.Tile, valid: tuple[Number, Number], planes: int = 1) -> None:
+        self.value, self.type, self.valid, self.planes = value, record, valid, planes
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns of storage."""
-        return (self.type.rows, self.type.cols)
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns of storage; planes, rows and columns of a tile of three dimensions."""
+        rows, cols = self.type.rows, self.type.cols
+        return (rows, cols) if self.planes == 1 else (self.planes, rows // self.planes, cols)
 
     @property
     def dtype(self) -> DType:
         """Element type."""
         return self.type.dtype
 
-    def __getitem__(self, key: tuple[slice, slice]) -> "Tile":
+    def __getitem__(self, key: object) -> "Tile":
         """The part of the tile that two slices name; it shares the tile's storage, no command is issued.
 
-        Offsets may be known at run time; so may sizes, which then are the part's valid sizes.
+        Offsets may be known at run time; so may sizes, which then are the part's valid sizes.  In a tile of three dimensions the first
+        index names a plane: tile[p] or tile[p, a:b, c:d].
         """
+        if self.planes > 1:
+            plane, *rest = key if isinstance(key, tuple) else (key,)
+            rows = self.type.rows // self.planes
+            whole = Tile(self.value, self.type, self.valid)[plane * rows : plane * rows + rows, :]
+            return whole[tuple(rest)] if rest else whole
         (row, rows), (col, cols) = (_span(k, n, "tile") for k, n in zip(_two(key), self.shape))
         if (row, col) == (0, 0) and (rows, cols) == self.shape and self.valid == self.shape:
             return self
@@ -81,7 +88,7 @@ class Tile:
 
 
 def tile(
-    shape: tuple[int, int] | list[int],
+    shape: tuple[int, ...] | list[int],
     dtype: DType,
     memory: str = UB,
     *,
@@ -91,18 +98,21 @@ def tile(
     addr: int | None = None,
     slots: int | None = None,
 ) -> "Tile | Slots":
-    """A tile.  valid: the part that holds data (default: all); layout: nd dn nz zn zz nn (default: what the memory's engine wants);
+    """A tile of [rows, cols], or of [planes, rows, cols], whose planes lie one below the other.  valid: the part that holds data (default: all); layout: nd dn nz zn zz nn (default: what the memory's engine wants);
     addr: byte address in its memory (default: planned); slots: that many copies, chosen by `tiles[i % n]` (default: as the loop's stages say).
     """
-    if len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
-        raise fail(f"tile: a shape of two positive integers known when compiling is expected; got {shape!r}")
+    if len(shape) not in (2, 3) or not all(isinstance(n, int) and n > 0 for n in shape):
+        raise fail(f"tile: a shape of two or three positive integers known when compiling is expected; got {shape!r}")
     if not isinstance(dtype, DType):
         raise fail(f"tile: an element type such as ptoc.f32 is expected; got {dtype!r}")
     if memory not in _LAYOUTS:
         raise fail(f"tile: the memory must be one of UB L1 L0A L0B L0C BIAS SCALING; got {memory!r}")
-    rows, cols = shape
+    planes = shape[0] if len(shape) == 3 else 1
+    rows, cols = planes * shape[-2], shape[-1]
+    if planes > 1 and (valid is not None or slots is not None):
+        raise fail("tile: valid and slots belong to tiles of two dimensions")
     valid = valid or (rows, cols)
-    for what, n, limit in zip(("rows", "columns"), valid, shape):
+    for what, n, limit in zip(("rows", "columns"), valid, (rows, cols)):
         if isinstance(n, int) and not 0 <= n <= limit:
             raise fail(f"tile: valid {what} must be 0 to {limit}; got {n}")
     facts = dict(_LAYOUTS[memory])
@@ -120,7 +130,7 @@ def tile(
     if slots is not None:
         multi = t.MultiTile(record, slots)
         return Slots(emit("alloc_multi_tile", operands, (typed(multi),)).result, multi, valid)
-    return Tile(emit("alloc_tile", operands, (typed(record),)).result, record, valid)
+    return Tile(emit("alloc_tile", operands, (typed(record),)).result, record, valid, planes)
 
 
 class Slots:
