@@ -77,6 +77,7 @@ def explain(program: Program, heads: dict[Node, int], counts: list[dict[int, lis
     if len(shown) > LINES_MAX:
         lines.append(f"and {len(shown) - LINES_MAX} more")
     lines += _counter_lines(program, counts, waiting)
+    lines += dict.fromkeys(program.hints)
     return "\n  ".join([text, *lines])
 
 

@@ -39,7 +39,7 @@ def elaborate(
     sites: list[Site] = []
     program = Program(kernel, arch, [], sites, {})
     vectors = 2 if "aic" in parts else 1
-    written = {kind: write_stream(function, arch, sites, vectors) for kind, function in parts.items()}
+    written = {kind: write_stream(function, arch, sites, vectors, program.hints) for kind, function in parts.items()}
     for block in range(blocks):
         channels: dict[str, Channel] = {}
         for kind, (run, names) in written.items():

@@ -71,10 +71,14 @@ class Stream:
 
 @dataclass(slots=True)
 class Program:
-    """All streams of a run.  `arch` is "a3" or "a5"; `memories`: bytes of each global memory ("gm:NAME")."""
+    """All streams of a run.  `arch` is "a3" or "a5"; `memories`: bytes of each global memory ("gm:NAME").
+
+    `hints`: what the text says that may explain a deadlock, each beginning with file:line.
+    """
 
     name: str
     arch: str
     streams: list[Stream]
     sites: list[Site]
     memories: dict[str, int] = field(default_factory=dict)
+    hints: list[str] = field(default_factory=list)

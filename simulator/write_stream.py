@@ -37,18 +37,20 @@ class Folded:
         self.value, self.name = value, name
 
 
-def write_stream(function: func.FuncOp, arch: str, sites: list[Site], vectors: int) -> tuple[Callable[..., None], list[tuple[str, str | None]]]:
+def write_stream(
+    function: func.FuncOp, arch: str, sites: list[Site], vectors: int, hints: list[str]
+) -> tuple[Callable[..., None], list[tuple[str, str | None]]]:
     """(run, arguments): run(append, block, blocks, sub, channels, load, *values) appends one core's commands.
 
-    arguments: (name, element type or None for a number) of each.  New sites are added to `sites`.
+    arguments: (name, element type or None for a number) of each.  New sites are added to `sites`, what may explain a deadlock to `hints`.
     """
-    writer = _Writer(arch, sites, vectors)
+    writer = _Writer(arch, sites, vectors, hints)
     return writer.write(function)
 
 
 class _Writer:
-    def __init__(self, arch: str, sites: list[Site], vectors: int) -> None:
-        self.arch, self.sites, self.vectors = arch, sites, vectors
+    def __init__(self, arch: str, sites: list[Site], vectors: int, hints: list[str]) -> None:
+        self.arch, self.sites, self.vectors, self.hints = arch, sites, vectors, hints
         self.lines: list[str] = []
         self.depth = 1
         self.values: dict[ir.Value, str | Folded] = {}
@@ -313,6 +315,8 @@ class _Writer:
 
     def _sim_release(self, op: ir.Operation) -> None:
         if "unnamed" in op.attributes:
+            name = self.scope[f"facts_{self.text(op.operands[0])}"]["channel"]
+            self.hints.append(f"{location_of(op)}: this free of pipe '{name}' does not name its entry, so the producer is never told of a free slot")
             return
         channel, command = self._token(op, "signal", "tfree", "flag_free", plain(op.attributes["pipe"]))
         self.line(f"{channel}.release(append, {command})")
