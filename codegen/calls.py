@@ -132,6 +132,6 @@ def _enum(mnemonic: str, text: str) -> str:
     text = text.removeprefix("CAST_")
     if mnemonic in UPPER:
         return text.upper()
-    if mnemonic in CAMEL and "_" in text or text.islower() and mnemonic in CAMEL:
+    if (mnemonic in CAMEL and "_" in text) or (text.islower() and mnemonic in CAMEL):
         return "".join(part.capitalize() for part in text.split("_"))
     return text

@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from ptoc.dialect.errors import ArgumentError, SimulationError
 
 from .emit import render
 from .kernel import Kernel
 
 COMPILERS = ("clang++-19", "clang++-20", "clang++-18", "clang++")
-FLAGS = ("-std=c++20", "-O1", "-w", "-D__CPU_SIM", "-include", "stdint.h", "-include", "stddef.h", "-ferror-limit=0")
+FLAGS = (
+    *("-std=c++23", "-O1", "-w", "-ferror-limit=0", "-include", "stdint.h", "-include", "stddef.h"),
+    *("-D__CPU_SIM", "-D__STDCPP_BFLOAT16_T__=1", "-DCPU_SIM_BFLOAT_ENABLED=1"),
+)
 TIMEOUT_SECONDS = 120
 
 
@@ -87,12 +89,17 @@ def compile_for_cpu(text: str, kernels: tuple[Kernel, ...], folder: Path) -> Cpu
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "kernel.cpp").write_text(text)
     driver = folder / "driver.cpp"
-    driver.write_text(render("cpu_driver.cpp.j2", {"kernels": [k for k in kernels if k.launched]}))
+    launched = [k for k in kernels if k.launched]
+    kinds = {kind: any(kind in k.kinds for k in launched) for kind in ("cube", "vector")}
+    driver.write_text(render("cpu_driver.cpp.j2", {"kernels": launched, "kinds": kinds}))
     (folder / "cpu_pipes.hpp").write_text(render("cpu_pipes.hpp", {}))
+    (folder / "stdfloat").write_text(render("stdfloat.hpp", {}))
     binary = folder / "driver"
-    command = [clang, *FLAGS, f"-I{library / 'include'}", str(driver), "-o", str(binary), "-rdynamic", "-lpthread", "-ldl"]
+    command = [clang, *FLAGS, f"-I{folder}", f"-I{library / 'include'}", str(driver), "-o", str(binary), "-rdynamic", "-lpthread", "-ldl"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
-        errors = [line for line in result.stderr.splitlines() if "error:" in line or "kernel.cpp:" in line]
+        errors = [
+            line for line in result.stderr.splitlines() if any(word in line for word in ("error:", "kernel.cpp:", "undefined reference"))
+        ]
         raise SimulationError("the emitted C++ does not compile: " + "\n".join(errors or [result.stderr[-600:]]))
-    return CpuProgram(binary, {k.name: k for k in kernels if k.launched})
+    return CpuProgram(binary, {k.name: k for k in launched})

@@ -3,7 +3,6 @@
 from typing import Any
 
 import jinja2
-
 from ptoc.dialect.errors import NotSupportedError
 from ptoc.dialect.mlir import ir
 
@@ -31,9 +30,7 @@ def emit(module: ir.Module, chip: Any, name: str, notes: dict[ir.Operation, str]
     }
 
 
-def kernel_text(
-    module: ir.Module, chip: Any, name: str, notes: dict[ir.Operation, str] | None = None
-) -> tuple[str, tuple[Kernel, ...]]:
+def kernel_text(module: ir.Module, chip: Any, name: str, notes: dict[ir.Operation, str] | None = None) -> tuple[str, tuple[Kernel, ...]]:
     """The kernel file alone, and what it holds.  Raises as `emit`."""
     if chip.arch not in NPU_ARCH:
         known = ", ".join(sorted(NPU_ARCH))

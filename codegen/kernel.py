@@ -96,7 +96,9 @@ def kinds_of(function: func.FuncOp, ops: list[ir.Operation]) -> tuple[str, ...]:
     memories = {x.memory for op in ops for value in op.results if isinstance(x := t.of(value.type), t.Tile)}
     kinds = [kind for kind, used in (("cube", memories & CUBE_MEMORIES), ("vector", memories & {"ub"})) if used]
     if len(kinds) == 2:
-        raise NotSupportedError("tiles of cube and vector cores in one function: put them in pto.section.cube and pto.section.vector", source_of(function))
+        raise NotSupportedError(
+            "tiles of cube and vector cores in one function: put them in pto.section.cube and pto.section.vector", source_of(function)
+        )
     return tuple(kinds)
 
 
@@ -124,5 +126,3 @@ def _walk(op: ir.Operation) -> Iterator[ir.Operation]:
 def helper_text(name: str) -> str:
     """A division function as C++."""
     return f"template <typename T>\nAICORE inline T {name}(T a, T b)\n{{\n    return {HELPERS[name]};\n}}"
-
-

@@ -31,7 +31,8 @@ def _(op: p.InitializeL2g2lPipe, w: Writer) -> None:
     period = facts.get("sync_period", library_period(slots))
     if period != library_period(slots):
         raise NotSupportedError(
-            f"sync_period {period} of {slots} slots is simulated only: the library acknowledges every {library_period(slots)} slots", source_of(op)
+            f"sync_period {period} of {slots} slots is simulated only: the library acknowledges every {library_period(slots)} slots",
+            source_of(op),
         )
     template = [
         facts["flag_base"],

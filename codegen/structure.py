@@ -88,8 +88,15 @@ def _(op: s.AllocMultiTile, w: Writer) -> None:
     base, stride = w.name(result, "slots"), w.fresh("slot_bytes")
     memory = tiles.MEMORY_NAMES[multi.tile.memory]
     end = address + step * multi.count
-    w.line(f"constexpr uint64_t {base} = {address:#x};", op, comment=f"{multi.count} slots of {step} bytes: {memory} bytes {address} to {end - 1}")
-    w.line(f"constexpr uint64_t {stride} = {step:#x};", comment=f"{multi.tile.rows} x {multi.tile.cols} x {multi.tile.dtype.bytes} bytes, aligned")
+    w.line(
+        f"constexpr uint64_t {base} = {address:#x};",
+        op,
+        comment=f"{multi.count} slots of {step} bytes: {memory} bytes {address} to {end - 1}",
+    )
+    w.line(
+        f"constexpr uint64_t {stride} = {step:#x};",
+        comment=f"{multi.tile.rows} x {multi.tile.cols} x {multi.tile.dtype.bytes} bytes, aligned",
+    )
     w.slots[result] = (base, stride, _valid(rec, multi.tile, w, op))
 
 

@@ -39,7 +39,8 @@ def on_chip(tile: t.Tile, arch: str) -> t.Tile:
 def tile_type(tile: t.Tile, w: Writer) -> str:
     """The alias of a tile's C++ type; declares it on first use."""
     tile = on_chip(tile, w.chip.arch)
-    valid = [-1 if n is None else n for n in tile.valid]
+    # The library has no static size of 0: an empty valid part is one that is known at run time only.
+    valid = [n or -1 for n in tile.valid]
     text = (
         f"Tile<TileType::{LOCATIONS[tile.loc]}, {tile.dtype.cpp}, {tile.rows}, {tile.cols}, {BLAYOUT[tile.blayout]}, {valid[0]}, {valid[1]}, "
         f"{SLAYOUT[tile.slayout]}, {tile.fractal}, {PAD[tile.pad]}, {COMPACT[tile.compact]}>"
@@ -54,7 +55,7 @@ def _alias(tile: t.Tile) -> str:
     elif tile.blayout == "col_major":
         name += "_cols"
     if tile.valid != (tile.rows, tile.cols):
-        name += "_valid" + "x".join("N" if n is None else str(n) for n in tile.valid)
+        name += "_valid" + "x".join(str(n or "N") for n in tile.valid)
     return name
 
 
@@ -83,13 +84,13 @@ def assign(name: str, address: int | str, tile: t.Tile, w: Writer, why: str = ""
 
 
 def valid_sizes(tile: t.Tile, rows: ir.Value | None, cols: ir.Value | None, w: Writer, op: Any) -> list[str]:
-    """Constructor arguments for the dynamic valid sizes of a tile.  Raises NotSupportedError where one is not given."""
+    """Constructor arguments for the dynamic and the empty valid sizes of a tile.  Raises NotSupportedError where one is not given."""
     sizes = []
     for static, value, what in zip(tile.valid, (rows, cols), ("valid_row", "valid_col")):
         if static is None and value is None:
             raise NotSupportedError(f"a tile with a dynamic valid size needs '{what} = '; got {tile}", source_of(op))
-        if static is None:
-            sizes.append(w.of(value))
+        if not static:
+            sizes.append("0" if static == 0 else w.of(value))
     return sizes
 
 
