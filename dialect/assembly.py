@@ -27,6 +27,7 @@ def parse(text: str, filename: str = "<text>", context: ir.Context | None = None
     each with its place in the text.
     """
     scan, symbols = Scanner(text, filename), Symbols(dialects)
+    scan.check_depth()
     positions = Positions(Reader(scan, dialects, symbols).read(), scan, symbols)
     with context or new_context():
         try:

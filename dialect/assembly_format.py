@@ -134,6 +134,7 @@ def _with_leaves(elements: list[Element]) -> tuple[Element, ...]:
     return tuple(elements)
 
 
+@cache
 def usage(op: OpText) -> str:
     """The form of an op as a user would write it: `pto.tadd ins(%src0, %src1 : type, type) outs(%dst : type) {attributes}`."""
     from .assembly_scan import join

@@ -62,7 +62,8 @@ class Positions:
         """The offset in the user's text."""
         begin = self._lines[min(line, len(self._lines)) - 1]
         if not self._ascii:
-            column = len(self.text[begin:].split("\n", 1)[0].encode()[: column - 1].decode(errors="ignore")) + 1
+            end = self._lines[line] if line < len(self._lines) else len(self.text)
+            column = len(self.text[begin:end].encode()[: column - 1].decode(errors="ignore")) + 1
         at = begin + column - 1
         k = max(0, bisect_right(self._begins, at) - 1)
         if not self.pieces:

@@ -80,7 +80,7 @@ class Reader:
 
     def _is_attribute(self, found: re.Match) -> bool:
         """True where a name such as pto.entry is a key of an attribute dictionary."""
-        before = self.scan.source[: found.start()].rstrip()[-1:]
+        before = self.scan.before(found.start())
         if found[0] in self.ops:
             return before in ("{", ",") and self.scan.peek("=")
         return before in ("{", ",") and any(self.scan.peek(token) for token in ("=", ",", "}"))

@@ -17,6 +17,8 @@ _COMMENT = re.compile(rf"{STRING}|//[^\n]*")
 _SPACE = re.compile(r"\s*")
 _TOKEN = re.compile(rf"{STRING}|[%@^#!][\w$.-]+|->|-?\d[\w.+]*|[A-Za-z_][\w$.]*|\S")
 _BRACKET = re.compile(rf"{STRING}|->|[<>(){{}}\[\]]")
+DEEPEST = 64
+"""Brackets within brackets that a text may have: a kernel of 20 nested loops has about 30."""
 _CLOSING = {"<": ">", "(": ")", "{": "}", "[": "]"}
 _KEY = re.compile(rf"\{{\s*(?:\}}|(?:{STRING}|[A-Za-z_][\w$.]*)\s*[=,}}])")
 
@@ -52,6 +54,14 @@ class Scanner:
     def __post_init__(self) -> None:
         self.source = _COMMENT.sub(lambda m: m[0] if m[0][0] == '"' else " " * len(m[0]), self.source)
         self.lines = [0, *(m.end() for m in re.finditer("\n", self.source))]
+
+    def check_depth(self) -> None:
+        """Raises ParseError where brackets are nested deeper than any program's: MLIR's parser would run out of stack."""
+        depth = 0
+        for found in _BRACKET.finditer(self.source):
+            depth += {"[": 1, "(": 1, "{": 1, "<": 1, "]": -1, ")": -1, "}": -1, ">": -1}.get(found[0], 0)
+            if depth > DEEPEST:
+                self.fail(f"brackets are nested more than {DEEPEST} deep", found.start())
 
     def location(self, at: int) -> tuple[int, int]:
         """Line and column, both from 1."""
@@ -103,6 +113,12 @@ class Scanner:
         """Moves back over white space, to the end of what was read."""
         while self.source[self.at - 1].isspace():
             self.at -= 1
+
+    def before(self, at: int) -> str:
+        """The last character before a place that is not white space."""
+        while at and self.source[at - 1].isspace():
+            at -= 1
+        return self.source[at - 1 : at]
 
     def match(self, pattern: re.Pattern) -> re.Match | None:
         """Moves over a pattern if it is next."""

@@ -89,10 +89,7 @@ class Symbols:
         if fits and scan.source.startswith("<", begin):
             return self.type_text(scan, prefix, fits, scan.balanced()[1:-1], begin)
         if scan.source.startswith("(", begin):
-            scan.balanced()
-            scan.need("->")
-            self.type_at(scan)
-            return self.inside(scan, begin, scan.at)
+            return self._function_type(scan)
         if not scan.match(_ELEMENT):
             scan.expected("a type")
         if scan.source.startswith("<", scan.at):
@@ -104,6 +101,15 @@ class Symbols:
         if fits and not self.aliases.get(text, text).startswith(f"!{prefix}.{fits}<"):
             scan.fail(f"expected a type !{prefix}.{fits}; got '{self.outside(text)}'", begin)
         return text
+
+    def _function_type(self, scan: Scanner) -> str:
+        begin = scan.at
+        while scan.peek("("):
+            scan.balanced()
+            if not scan.take("->"):
+                return self.inside(scan, begin, scan.at)
+        self.type_at(scan)
+        return self.inside(scan, begin, scan.at)
 
     def outside(self, text: str) -> str:
         """Internal spellings in a text of MLIR (its print, a message) back to those of `.pto` text."""

@@ -2,34 +2,16 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from .assembly_fields import FieldReader
-from .assembly_format import Element, OpText, op_text
-from .assembly_scan import STRING, DialectText, Scanner, join, split
+from .assembly_format import OpText, op_text
+from .assembly_scan import STRING, DialectText, Scanner, split
+from .assembly_show import CannotShow, Generic, Shower
 from .assembly_symbols import Symbols
 from .errors import ParseError
 
 _STOP = re.compile(rf"(?P<string>{STRING})|(?P<brace>[{{}}])")
-_I64 = re.compile(r"(-?\d+) : i64")
-_TYPED = re.compile(r"\S+ : \w+")
-_SHORT = re.compile(r"#pto(?:\.(\w+)<(.*)>|<(\w+) (.*)>)", re.S)
 _RESULT = re.compile(r"[!\w][\w.]*")
-
-
-class _CannotShow(Exception):
-    """The format at hand does not express this instance."""
-
-
-@dataclass
-class Generic:
-    """One op as MLIR prints it."""
-
-    op: OpText
-    values: dict[str, list[str]]
-    types: dict[str, list[str]]
-    regions: dict[str, str]
-    attributes: dict[str, str]
 
 
 class Writer:
@@ -64,10 +46,10 @@ class Writer:
     def _op(self, op: OpText, begin: int) -> str:
         generic, head, tail = self._generic(op, begin)
         for elements in op.formats:
-            shower = _Shower(generic, self.symbols)
+            shower = Shower(generic, self.symbols)
             try:
                 text = shower.show(elements)
-            except _CannotShow:
+            except CannotShow:
                 continue
             if not shower.ambiguous or self._reads_back(text, generic):
                 return text
@@ -124,122 +106,3 @@ class Writer:
         except ParseError:
             return False
         return {n: [v for v, _ in vs] for n, vs in parts.values.items() if vs} == {n: vs for n, vs in generic.values.items() if vs}
-
-
-class _Shower:
-    """Shows one op by one format."""
-
-    def __init__(self, generic: Generic, symbols: Symbols) -> None:
-        self.generic = generic
-        self.symbols = symbols
-        self.left = dict(generic.attributes)
-        self.seen: set[str] = set()
-        self.typed: set[str] = set()
-        self.skipped: set[str] = set()
-        self.ambiguous = False
-        self.dictionary = -1
-        self.parts: list[str] = []
-
-    def show(self, elements: tuple[Element, ...]) -> str:
-        """The op's custom form, or _CannotShow where the format leaves something out."""
-        generic = self.generic
-        self._elements(elements)
-        hidden = [name for name, values in (*generic.values.items(), *generic.regions.items()) if values and name not in self.seen]
-        if hidden or (self.left and self.dictionary < 0):
-            raise _CannotShow
-        for name, texts in generic.types.items():
-            if name not in self.typed and any(text != self._fact(name) for text in texts):
-                raise _CannotShow
-        if self.left:
-            shown = ", ".join(f"{key} = {self._plain(value)}" if value else key for key, value in self.left.items())
-            self.parts.insert(self.dictionary, f"{{{shown}}}")
-        return join(generic.op.spelling, self.parts)
-
-    def _fact(self, name: str) -> str:
-        op = self.generic.op
-        fact = op.unspelled(name)
-        if callable(fact):
-            scan = Scanner("", "")
-            fact = fact({n: self.symbols.record(scan, self.generic.types[n][0]) for n in self.typed if self.generic.types[n]})
-        return self.symbols.fact(fact)
-
-    def _elements(self, elements: tuple[Element, ...]) -> None:
-        for element in elements:
-            if element.kind != "group":
-                self._element(element)
-            elif self._present(element.anchor):
-                self._elements(element.children)
-            else:
-                self.skipped.add(_start(element.children[0]))
-
-    def _present(self, anchor: Element) -> bool:
-        generic, name = self.generic, anchor.name
-        if anchor.kind == "attribute":
-            return name in generic.attributes
-        if anchor.kind == "region":
-            return bool(generic.regions.get(name))
-        return name in generic.op.results or bool(generic.values.get(name))
-
-    def _element(self, element: Element) -> None:
-        if element.kind == "attr-dict":
-            self.dictionary = len(self.parts)
-            return
-        self.ambiguous |= _start(element) in self.skipped
-        self.skipped.clear()
-        self.parts += {
-            "literal": self._literal,
-            "operand": self._operand,
-            "variadic": self._operands,
-            "type": self._type,
-            "types": self._type,
-            "attribute": self._attribute,
-            "region": self._region,
-        }[element.kind](element)
-
-    def _literal(self, element: Element) -> list[str]:
-        return [element.name]
-
-    def _operand(self, element: Element) -> list[str]:
-        self.seen.add(element.name)
-        values = self.generic.values.get(element.name)
-        if not values or len(values) > 1:
-            raise _CannotShow
-        return values
-
-    def _operands(self, element: Element) -> list[str]:
-        self.seen.add(element.name)
-        values = self.generic.values[element.name]
-        return [", ".join(values)] if values else []
-
-    def _type(self, element: Element) -> list[str]:
-        self.typed.add(element.name)
-        types = self.generic.types.get(element.name)
-        if not types and element.kind == "type":
-            raise _CannotShow
-        return [", ".join(self.symbols.outside(text) for text in types)] if types else []
-
-    def _attribute(self, element: Element) -> list[str]:
-        value = self.left.pop(element.name, "")
-        if not value:
-            raise _CannotShow
-        text = self._plain(value)
-        if element.before_colon and _TYPED.fullmatch(text):
-            raise _CannotShow
-        short = _SHORT.fullmatch(text)
-        if short and (short[1] or short[3]) == self.generic.op.enums.get(element.name):
-            return [f"<{short[2] or short[4]}>"]
-        return [text]
-
-    def _region(self, element: Element) -> list[str]:
-        self.seen.add(element.name)
-        if element.name not in self.generic.regions:
-            raise _CannotShow
-        return ["{" + self.generic.regions[element.name] + "}"]
-
-    def _plain(self, value: str) -> str:
-        number = _I64.fullmatch(value)
-        return number[1] if number else self.symbols.outside(value)
-
-
-def _start(element: Element) -> str:
-    return element.name if element.kind == "literal" else {"operand": "%", "variadic": "%", "region": "{"}.get(element.kind, element.kind)

@@ -119,6 +119,10 @@ def test_a_function_signature_is_read_too() -> None:
         ("func.func @f(%a: !pto.eventid_array<many>)", r"a.pto:1:18: eventid_array: a number is expected; got 'many'"),
         ("func.func @f(%a: !pto.multi_tile_buf<vec, 8x8xf32>)", r"a.pto:1:18: multi_tile_buf: '<tile, count=N>' is expected"),
         ("func.func @f(%a: !pto.tensor_view<axf32>)", r"a.pto:1:18: extent: a number is expected; got 'a'"),
+        ("pto.section.cube {" * 5000, r"a.pto:1:1170: brackets are nested more than 64 deep"),
+        ("func.func @f(%a: () -> (" + "() -> (" * 5000, r"brackets are nested more than 64 deep"),
+        ("module attributes {a = " + "[" * 100000, r"brackets are nested more than 64 deep"),
+        ("%a = pto.treshape %b : " + "() -> " * 5000 + "i32 -> i32", r"a.pto:1:\d+: "),
         ("\u00fc pto.tadd", r"a.pto:1:"),
     ],
 )
