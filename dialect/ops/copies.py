@@ -174,7 +174,7 @@ class Windowed(ChipCopy):
             yield f"{cls.smaller} must fit into {cls.larger}; got {small.v_rows}x{small.v_cols} and {large.rows}x{large.cols}"
 
     @classmethod
-    def narrow(cls, operands: dict[str, Any]) -> dict[str, Any]:
+    def narrow(cls, operands: dict[str, Any], attributes: dict[str, Any]) -> dict[str, Any]:
         """The same command on the window alone: its index is 0, so that only the bytes that are touched are named."""
         large, small = operands[cls.larger], operands[cls.smaller]
         row, col = operands["index_row"], operands["index_col"]

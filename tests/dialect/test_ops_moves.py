@@ -143,7 +143,7 @@ def test_a_window_names_the_bytes_that_it_touches() -> None:
     for op, larger, smaller in (("pto.textract", "src", "dst"), ("pto.tinsert", "dst", "src")):
         cls = class_of(Case(op, {}))
         operands = {larger: large, smaller: small, "index_row": 16, "index_col": 32}
-        assert cls.narrow(operands) == {larger: window, smaller: small, "index_row": 0, "index_col": 0}
+        assert cls.narrow(operands, {}) == {larger: window, smaller: small, "index_row": 0, "index_col": 0}
 
 
 def test_one_element_goes_by_the_scalar_unit() -> None:

@@ -22,7 +22,8 @@ class Case:
     scalars     operand name to number, for operands that are numbers
     attributes  attribute name to its plain value; text of two words is a dialect attribute: "cmp lt" is #pto.cmp<lt>
     data        operand name to the kind of its numbers: normal (default for floats), small_int (default for integers), positive, near_one, index:N
-                (integers in [0, N)), permutation, mask, exponent (about 127), control_word (of FIXP), zeros
+                (integers in [0, N)), permutation, mask, exponent (about 127), control_word (of FIXP), block:N (byte offsets of N blocks of 32), sorted:B (lists of B elements, value and
+                index pairs of 8 bytes, largest first), zeros
     """
 
     op: str
@@ -85,6 +86,21 @@ def numbers(rng: np.random.Generator, kind: str, dtype: str, shape: tuple[int, .
     if kind == "control_word":
         words = [control_word(factor, offset) for factor, offset in zip(rng.uniform(1, 50, shape).ravel(), rng.integers(0, 9, shape).ravel())]
         return np.array(words).reshape(shape).astype(target)
+    if kind == "block":
+        return (rng.integers(0, int(limit), shape) * 32).astype(target)
+    if kind == "sorted":
+        return sorted_pairs(rng, target, int(np.prod(shape)), int(limit or 0)).reshape(shape)
     if kind == "zeros":
         return np.zeros(shape, target)
     raise ValueError(f"unknown kind of numbers '{kind}'")
+
+
+def sorted_pairs(rng: np.random.Generator, dtype: np.dtype, elements: int, block: int) -> np.ndarray:
+    """Pairs of value and index, sorted from the largest value on within blocks of so many elements (0: in all)."""
+    pair = 8 // dtype.itemsize
+    count, block = elements // pair, (block or elements) // pair
+    values = np.sort(rng.integers(-20, 20, count).reshape(-1, block), axis=1)[:, ::-1].ravel()
+    result = np.zeros((count, pair), dtype)
+    result[:, 0] = values
+    result.view(np.uint8).reshape(count, 8)[:, 4:] = np.arange(count, dtype=np.uint32).view(np.uint8).reshape(count, 4)
+    return result
