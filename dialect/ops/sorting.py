@@ -3,7 +3,7 @@
 A sorted list is a row of pairs of 8 bytes: f32 value and index, or f16 value, an unused f16, and the index's two halves.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Optional
 
 import numpy as np
@@ -28,7 +28,10 @@ PAIR_BYTES = 8
 MERGED_LISTS = 4
 """Lists that one merge joins.  Source: the same."""
 
+SOURCES = ("src0", "src1", "src2", "src3")
+
 MOST_REPEATS = 255
+"""Repeats of one instruction.  Source: pto-isa 3186c381, include/pto/common/constants.hpp (REPEAT_MAX)."""
 
 
 class TSort32(VectorOp, name="tsort32"):
@@ -119,6 +122,17 @@ def merge(lists: list[np.ndarray], stop_early: bool = False) -> tuple[np.ndarray
     return np.array(merged, lists[0].dtype).reshape(-1, width), taken
 
 
+def merge_formats() -> tuple[str, ...]:
+    """One source with a block length; or four, three or two sources, scratch, and the counts as a second result."""
+    several = []
+    for count in range(MERGED_LISTS, 1, -1):
+        names = [*(f"src{k}" for k in range(count)), "tmp"]
+        ins, types = " `,` ".join(f"${n}" for n in names), " `,` ".join(f"type(${n})" for n in names)
+        early = "(`{` `exhausted` `=` $exhausted^ `}`)?"
+        several.append(f"`ins` `(` {ins} {early} `:` {types} `)` `outs` `(` $dst `,` $excuted `:` type($dst) `,` type($excuted) `)` attr-dict")
+    return (ins_outs("src0", "block_len"), *several)
+
+
 class TMrgSort(VectorOp, name="tmrgsort"):
     """Sorted lists merged into one, largest first.
 
@@ -127,62 +141,59 @@ class TMrgSort(VectorOp, name="tmrgsort"):
     Shapes: one row of pairs of 8 bytes each.  Dtypes: f32 f16.  Source: pto-isa TMRGSORT, A2/A3.
     """
 
-    srcs: Sequence[Operand[Tile]]
-    dsts: Sequence[Operand[Tile]]
+    src0: Operand[Tile]
+    dst: Operand[Tile]
+    src1: Optional[Operand[Tile]] = None
+    src2: Optional[Operand[Tile]] = None
+    src3: Optional[Operand[Tile]] = None
     block_len: Optional[Operand[Any]] = None
     tmp: Optional[Operand[Tile]] = None
     excuted: Optional[Operand[Any]] = None
-    reads = ("srcs",)
-    writes = ("dsts", "tmp")
-    format = (
-        "`ins` `(` $srcs `,` $block_len `:` type($srcs) `,` type($block_len) `)` `outs` `(` $dsts `:` type($dsts) `)` attr-dict",
-        "`ins` `(` $srcs `,` $tmp `{` `exhausted` `=` $exhausted `}` `:` type($srcs) `,` type($tmp) `)` "
-        "`outs` `(` $dsts `,` $excuted `:` type($dsts) `,` type($excuted) `)` attr-dict",
-        "`ins` `(` $srcs `,` $tmp `:` type($srcs) `,` type($tmp) `)` `outs` `(` $dsts `,` $excuted `:` type($dsts) `,` type($excuted) `)` attr-dict",
+    reads = SOURCES
+    writes = ("dst", "tmp")
+    format = merge_formats()
+    cpp = (
+        "[TMRGSORT({dst}, {src0}, {block_len}][TMRGSORT<{dst.type}, {tmp.type}, {src0.type}, {src1.type}][, {src2.type}][, {src3.type}]"
+        "[, {exhausted}>({dst}, {excuted}, {tmp}, {src0}, {src1}][, {src2}][, {src3}]);"
     )
-    cpp = "[TMRGSORT({dsts}, {srcs}, {block_len});][TMRGSORT({dsts}, {excuted}, {tmp}, {srcs});]"
 
     @classmethod
     def rules(cls, record: Record) -> Iterator[str]:
-        srcs, dsts = record.types["srcs"], record.types["dsts"]
-        tiles = [*srcs, *dsts, *([record.types["tmp"]] if "tmp" in record.types else [])]
+        given = [n for n in SOURCES if n in record.operands]
         one = "block_len" in record.operands
-        if one and len(srcs) != 1 or not one and not 2 <= len(srcs) <= MERGED_LISTS:
-            yield f"with block_len there is one source, without it 2 to {MERGED_LISTS}; got {len(srcs)}"
-        if len(dsts) != 1:
-            yield f"there must be one destination; got {len(dsts)}"
+        if one and len(given) != 1 or not one and given not in [list(SOURCES[:n]) for n in range(2, MERGED_LISTS + 1)]:
+            yield f"with block_len there is one source, without it 2 to {MERGED_LISTS}; got {', '.join(given)}"
         if not one and "tmp" not in record.operands:
             yield "a merge of several sources needs a tmp tile"
-        for tile in tiles:
-            if (tile.loc, tile.rows, tile.blayout) != ("vec", 1, "row_major") or tile.dtype.name not in ("f32", "f16"):
-                yield f"every tile must be a vec tile of one row of f32 or f16; got {tile}"
-        if len({tile.dtype.name for tile in tiles}) > 1:
-            yield "all tiles must have one element type; got " + ", ".join(tile.dtype.name for tile in tiles)
+        for name in (*given, "tmp", "dst"):
+            tile = record.types.get(name)
+            if tile is not None and ((tile.loc, tile.rows, tile.blayout) != ("vec", 1, "row_major") or tile.dtype.name not in ("f32", "f16")):
+                yield f"{name} must be a vec tile of one row of f32 or f16; got {tile}"
+        yield from one_dtype(record, *given, "tmp", "dst")
 
     @classmethod
     def evaluate(cls, values: dict[str, Any], attributes: dict[str, Any]) -> dict[str, np.ndarray]:
-        result = values["dsts0"].copy()
+        result = values["dst"].copy()
         pair = PAIR_BYTES // result.dtype.itemsize
         if "block_len" in values:
             block = int(values["block_len"])
-            row = values["srcs0"][0]
+            row = values["src0"][0]
             for first in range(0, row.size - MERGED_LISTS * block + 1, MERGED_LISTS * block):
                 lists = [row[first + k * block : first + (k + 1) * block].reshape(-1, pair) for k in range(MERGED_LISTS)]
                 result[0, first : first + MERGED_LISTS * block] = merge(lists)[0].ravel()
-            return {"dsts0": result}
-        lists = [values[f"srcs{k}"].reshape(-1, pair) for k in range(MERGED_LISTS) if f"srcs{k}" in values]
+            return {"dst": result}
+        lists = [values[n].reshape(-1, pair) for n in SOURCES if n in values]
         merged = merge(lists, bool(attributes.get("exhausted")))[0].ravel()[: result.size]
         result[0, : merged.size] = merged
-        return {"dsts0": result} | scratch(values)
+        return {"dst": result} | scratch(values)
 
     @classmethod
     def work(cls, refs: dict[str, Ref], attributes: dict[str, Any]) -> tuple[WorkItem, ...]:
-        srcs = [refs[n] for n in sorted(refs) if n.startswith("srcs")] if "srcs0" in refs else list(refs["srcs"])
-        dst = refs["dsts0"] if "dsts0" in refs else refs["dsts"][0]
+        dst = refs["dst"]
         size = DTYPES[dst.dtype].bytes
-        pairs = sum(src.v_cols for src in srcs) * size // PAIR_BYTES
+        pairs = sum(refs[n].v_cols for n in SOURCES if n in refs) * size // PAIR_BYTES
         merged = Vector("vmrgsort4", dst.dtype, max(1, -(-pairs // SORTED)))  # a repeat of the table is 32 pairs
-        if "block_len" in refs:
+        if "tmp" not in refs:
             return (merged,)
         copy = Transfer("ub_to_ub", 1, -(-dst.v_cols * size // BLOCK_BYTES) * BLOCK_BYTES)
         return (merged, Vector("vmrgsort4", dst.dtype, 0, True), copy)

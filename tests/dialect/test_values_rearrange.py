@@ -100,15 +100,15 @@ def merged(lists: list[list[tuple[float, int]]], early: bool) -> list[tuple[floa
 @pytest.mark.parametrize("case", of(sorting.CASES, "tmrgsort"), ids=str)
 def test_sorted_lists_are_merged(case: Case) -> None:
     values, result = evaluated(case)
-    got = pairs_of(result["dsts0"][0])
+    got = pairs_of(result["dst"][0])
     if "block_len" in values:
-        size = values["block_len"] * values["srcs0"].dtype.itemsize // 8
-        source = pairs_of(values["srcs0"][0])
+        size = values["block_len"] * values["src0"].dtype.itemsize // 8
+        source = pairs_of(values["src0"][0])
         expected = []
         for first in range(0, len(source), 4 * size):
             expected += merged([source[first + k * size : first + (k + 1) * size] for k in range(4)], False)
     else:
-        lists = [pairs_of(values[f"srcs{k}"][0]) for k in range(4) if f"srcs{k}" in values]
+        lists = [pairs_of(values[f"src{k}"][0]) for k in range(4) if f"src{k}" in values]
         expected = merged(lists, case.attributes["exhausted"])
         got = got[: len(expected)]
     assert got == expected

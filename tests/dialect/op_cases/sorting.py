@@ -15,11 +15,11 @@ CASES = (
         )
     ]
     + [
-        Case("pto.tmrgsort", {"srcs0": src, "dsts0": src}, {"block_len": block}, data={"srcs0": f"sorted:{block}"})
+        Case("pto.tmrgsort", {"src0": src, "dst": src}, {"block_len": block}, data={"src0": f"sorted:{block}"})
         for src, block in (("vec, 1x256xf32", 64), ("vec, 1x512xf32", 64), ("vec, 1x512xf16", 128))
     ]
     + [
-        Case("pto.tmrgsort", {f"srcs{k}": f"vec, 1x{n}xf32" for k, n in enumerate(sizes)} | {f"dsts{0}": f"vec, 1x{sum(sizes)}xf32", "tmp": f"vec, 1x{sum(sizes)}xf32"}, {"excuted": 0}, {"exhausted": early}, {f"srcs{k}": "sorted" for k in range(len(sizes))})
+        Case("pto.tmrgsort", {f"src{k}": f"vec, 1x{n}xf32" for k, n in enumerate(sizes)} | {"dst": f"vec, 1x{sum(sizes)}xf32", "tmp": f"vec, 1x{sum(sizes)}xf32"}, {"excuted": 0}, {"exhausted": early}, {f"src{k}": "sorted" for k in range(len(sizes))})
         for sizes in ((64, 64), (64, 32, 128), (64, 64, 64, 64))
         for early in (False, True)
     ]
