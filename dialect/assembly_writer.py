@@ -72,13 +72,16 @@ class Writer:
         types = self._types(scan.balanced()[1:-1])
         scan.need("->")
         results = self._types(scan.balanced()[1:-1]) if scan.peek("(") else [self._result()]
-        sizes = [int(n) for n in re.findall(r"\d+", attributes.pop("operandSegmentSizes", "").partition(":")[2])] or [1] * len(op.operands)
+        # A lone variadic operand needs no segment sizes: it takes what the others leave.
+        rest = len(operands) - len(op.operands) + 1
+        default = [1 if kind == "single" else rest for kind in op.operands.values()]
+        sizes = [int(n) for n in re.findall(r"\d+", attributes.pop("operandSegmentSizes", "").partition(":")[2])] or default
         values_of, types_of, at = {}, {}, 0
         for name, size in zip(op.operands, sizes):
             values_of[name] = [v.strip() for v in operands[at : at + size]]
             types_of[name] = types[at : at + size]
             at += size
-        types_of.update((name, [text]) for name, text in zip(op.results, results))
+        types_of.update((name, [text]) for name, text in zip(op.results, results) if text)
         outside = self.symbols.outside
         generic = Generic(op, values_of, types_of, dict(zip(op.regions, regions)), attributes)
         return generic, outside(scan.source[begin:head]), outside(scan.source[tail : scan.at])

@@ -73,7 +73,7 @@ class SimOp(Sim.Operation):
         return tuple(f.variadicity.name for f in cls._fields if type(f).__name__ == "OperandDef")
 
 
-class TileRegion(SimOp, name="tile"):
+class TileRegion(SimOp, name="tile", traits=[ext.Pure]):
     """A tile stored at byte `address` of an on-chip memory, its valid part v_rows x v_cols elements.
 
     Attributes: memory, dtype, rows, cols, blayout, slayout, fractal.
@@ -88,7 +88,7 @@ class TileRegion(SimOp, name="tile"):
     result_types = {"result": "!sim.ref<>"}
 
 
-class PartRegion(SimOp, name="part"):
+class PartRegion(SimOp, name="part", traits=[ext.Pure]):
     """The region of a tile from element (row, col) on, v_rows x v_cols elements."""
 
     source: Operand[RefType]
@@ -102,7 +102,7 @@ class PartRegion(SimOp, name="part"):
     result_types = {"result": "!sim.ref<>"}
 
 
-class ReshapeRegion(SimOp, name="reshape"):
+class ReshapeRegion(SimOp, name="reshape", traits=[ext.Pure]):
     """The bytes of a tile as another one: dtype, rows, cols, blayout, slayout, fractal."""
 
     source: Operand[RefType]
@@ -114,18 +114,18 @@ class ReshapeRegion(SimOp, name="reshape"):
     result_types = {"result": "!sim.ref<>"}
 
 
-class AdvancePointer(SimOp, name="advance"):
+class AdvancePointer(SimOp, name="advance", traits=[ext.Pure]):
     """A pointer `offset` * `unit` bytes further on in its tensor."""
 
     pointer: Operand[MemoryType]
     offset: Operand[Any]
     result: Result[MemoryType]
-    format = "$pointer `by` $offset attr-dict `:` type($pointer)"
+    format = "$pointer `by` $offset attr-dict `:` type($pointer) `->` type($result)"
     operand_types = {"offset": "index"}
     result_types = {"result": "!sim.memory<>"}
 
 
-class ViewRegion(SimOp, name="view"):
+class ViewRegion(SimOp, name="view", traits=[ext.Pure]):
     """A region of global memory: element (i0, ..) lies at pointer + sum(i_k * strides_k) elements of `dtype`."""
 
     pointer: Operand[MemoryType]
@@ -137,7 +137,7 @@ class ViewRegion(SimOp, name="view"):
     result_types = {"result": "!sim.ref<>"}
 
 
-class SliceRegion(SimOp, name="slice"):
+class SliceRegion(SimOp, name="slice", traits=[ext.Pure]):
     """The part of a region of global memory from `offsets` on, of the given sizes."""
 
     source: Operand[RefType]
@@ -149,7 +149,7 @@ class SliceRegion(SimOp, name="slice"):
     result_types = {"result": "!sim.ref<>"}
 
 
-class NumberOp(SimOp, name="number"):
+class NumberOp(SimOp, name="number", traits=[ext.Pure]):
     """A number as an operand of a command."""
 
     value: Operand[Any]
@@ -163,7 +163,7 @@ class CommandOp(SimOp, name="command"):
 
     operands_: Sequence[Operand[Any]]
     results_: Sequence[Result[Any]]
-    format = "$op `on` $pipe `(` $operands_ `)` attr-dict (`->` type($results_)^)?"
+    format = "$op `on` $pipe `(` $operands_ `)` attr-dict"
     operand_types = {"operands_": "!sim.ref<>"}
 
 
@@ -249,7 +249,7 @@ class AwaitOp(SimOp, name="await"):
     operand_types = {"id": "index"}
 
 
-class IdOp(SimOp, name="id"):
+class IdOp(SimOp, name="id", traits=[ext.Pure]):
     """A number of this core: of = block_idx, block_num, subblock_idx or subblock_num."""
 
     result: Result[Any]

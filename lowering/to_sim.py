@@ -194,6 +194,7 @@ def command(stream: Stream, rec: Record, pipe: str, extra: dict[str, ir.Value] |
         "command",
         values,
         tuple(results),
+        [len(values)],
         op=rec.cls.spelling,
         pipe=pipe,
         names=names,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Optional
 
-from ..mlir import ir
+from ..mlir import ext, ir
 from ..op import PtoOp
 from ..types import MultiTileBufType, PtrType, TensorViewType, Tile, TileBufType
 
@@ -32,7 +32,7 @@ class AllocMultiTile(PtoOp, name="alloc_multi_tile"):
     operand_types = {"addr": "i64"}
 
 
-class MultiTileGet(PtoOp, name="multi_tile_get"):
+class MultiTileGet(PtoOp, name="multi_tile_get", traits=[ext.Pure]):
     """The tile in slot `index` (0 <= index < count) of a multi-buffered tile."""
 
     source: Operand[MultiTileBufType]
@@ -41,7 +41,7 @@ class MultiTileGet(PtoOp, name="multi_tile_get"):
     format = "$source `[` $index `]` attr-dict `:` type($source) `->` type($result)"
 
 
-class Subview(PtoOp, name="subview"):
+class Subview(PtoOp, name="subview", traits=[ext.Pure]):
     """The part of a tile at (row, column) offsets with the given sizes; it shares the tile's storage.
 
     valid_row, valid_col: valid sizes where the result's type has '?'.
@@ -58,7 +58,7 @@ class Subview(PtoOp, name="subview"):
     )
 
 
-class TReshape(PtoOp, name="treshape"):
+class TReshape(PtoOp, name="treshape", traits=[ext.Pure]):
     """The same bytes under another shape or element type; no command."""
 
     src: Operand[TileBufType]
@@ -66,7 +66,7 @@ class TReshape(PtoOp, name="treshape"):
     format = "$src attr-dict `:` type($src) `->` type($result)"
 
 
-class MakeTensorView(PtoOp, name="make_tensor_view"):
+class MakeTensorView(PtoOp, name="make_tensor_view", traits=[ext.Pure]):
     """A view of global memory at a pointer: extents and strides in elements."""
 
     ptr: Operand[Any]
@@ -77,7 +77,7 @@ class MakeTensorView(PtoOp, name="make_tensor_view"):
     operand_types = {"ptr": lambda types: f"!pto.ptr<{types['result'].dtype}>"}
 
 
-class PartitionView(PtoOp, name="partition_view"):
+class PartitionView(PtoOp, name="partition_view", traits=[ext.Pure]):
     """A slice of a view: offsets and sizes per dimension, in elements."""
 
     source: Operand[Any]
@@ -87,7 +87,7 @@ class PartitionView(PtoOp, name="partition_view"):
     format = "$source `,` `offsets` `=` `[` $offsets `]` `,` `sizes` `=` `[` $sizes `]` attr-dict `:` type($source) `->` type($result)"
 
 
-class AddPtr(PtoOp, name="addptr"):
+class AddPtr(PtoOp, name="addptr", traits=[ext.Pure]):
     """A pointer `offset` elements further on."""
 
     ptr: Operand[PtrType]
@@ -96,7 +96,7 @@ class AddPtr(PtoOp, name="addptr"):
     format = "$ptr `,` $offset attr-dict `:` type($ptr) `->` type($result)"
 
 
-class GetBlockIdx(PtoOp, name="get_block_idx"):
+class GetBlockIdx(PtoOp, name="get_block_idx", traits=[ext.Pure]):
     """Number of this core's block (cluster): 0 <= index < block_num."""
 
     result: Result[Any]
@@ -104,7 +104,7 @@ class GetBlockIdx(PtoOp, name="get_block_idx"):
     result_types = {"result": "i64"}
 
 
-class GetBlockNum(PtoOp, name="get_block_num"):
+class GetBlockNum(PtoOp, name="get_block_num", traits=[ext.Pure]):
     """Number of blocks that the kernel was launched with."""
 
     result: Result[Any]
@@ -112,7 +112,7 @@ class GetBlockNum(PtoOp, name="get_block_num"):
     result_types = {"result": "i64"}
 
 
-class GetSubblockIdx(PtoOp, name="get_subblock_idx"):
+class GetSubblockIdx(PtoOp, name="get_subblock_idx", traits=[ext.Pure]):
     """Number of this vector core in its block: 0 or 1."""
 
     result: Result[Any]
@@ -120,7 +120,7 @@ class GetSubblockIdx(PtoOp, name="get_subblock_idx"):
     result_types = {"result": "i64"}
 
 
-class GetSubblockNum(PtoOp, name="get_subblock_num"):
+class GetSubblockNum(PtoOp, name="get_subblock_num", traits=[ext.Pure]):
     """Number of vector cores in a block."""
 
     result: Result[Any]
