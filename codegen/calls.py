@@ -56,7 +56,7 @@ def emit_call(op: ir.OpView, w: Writer) -> None:
         raise NotSupportedError(f"'{rec.cls.spelling}' has no C++ form", source_of(op))
     for name, result in rec.results.items():
         kind = facet(rec, name, "type", w)
-        w.name(result, name)
+        w.name(result, rec.cls.__name__.lower() if name == "result" else name)
         if not re.search(rf"\{{{name}\.type\}} \{{{name}\}}", rec.cls.cpp):
             w.line(f"{kind} {w.of(result)};")
     pipe = rec.cls.pipe_of(rec)
@@ -99,7 +99,7 @@ def _cpp_of_type(type_: Any, value: ir.Value, w: Writer) -> str:
     if isinstance(type_, t.Tile):
         return tile_type(type_, w)
     if isinstance(type_, t.View):
-        return f"decltype({w.of(value)})"
+        return w.types[value]
     return cpp_type(value.type)
 
 

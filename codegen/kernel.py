@@ -9,7 +9,7 @@ from ptoc.dialect.mlir import func, ir
 from ptoc.dialect.op import REGISTRY
 from ptoc.dialect.ops.structure import SectionCube, SectionVector
 
-from . import control, pipes  # noqa: F401  (register themselves with the visitor)
+from . import control, events, pipes  # noqa: F401  (register themselves with the visitor)
 from .scalars import HELPERS, cpp_type
 from .structure import emit_block, guarded
 from .writer import Writer, source_of
@@ -61,7 +61,7 @@ def kernels_of(module: ir.Module, w: Writer) -> tuple[Kernel, ...]:
 def _kernel(function: func.FuncOp, launched: bool, functions: list[func.FuncOp], w: Writer) -> Kernel:
     if list(function.type.results):
         raise NotSupportedError("a kernel that returns values has no C++ form", source_of(function))
-    w.lines, w.taken, w.depth = [], {FFTS, *HOST_NAMES}, 1
+    w.lines, w.taken, w.depth, w.numbers = [], {FFTS, *HOST_NAMES}, 1, 0
     block = function.body.blocks[0]
     parameters = tuple(_parameter(function, number, argument, w) for number, argument in enumerate(block.arguments))
     ops = list(_walk(function.operation))

@@ -13,7 +13,7 @@ from ptoc.dialect.ops import pipes as p
 
 from . import tiles, views
 from .structure import emit_op
-from .writer import GmView, Writer, source_of
+from .writer import GmView, Writer, origin_of, source_of
 
 DIRECTIONS = {1: "DIR_C2V", 2: "DIR_V2C", 3: "DIR_BOTH"}
 
@@ -23,8 +23,9 @@ def library_period(slots: int) -> int:
     return slots if slots <= 2 else slots // 2
 
 
-@emit_op.register
-def _(op: p.InitializeL2g2lPipe, w: Writer) -> None:
+@emit_op.register(p.InitializeL2g2lPipe)
+@emit_op.register(p.InitializeL2lPipe)
+def _(op: Any, w: Writer) -> None:
     rec = record(op.operation)
     facts = rec.attributes
     slots = facts["slot_num"]
@@ -39,18 +40,20 @@ def _(op: p.InitializeL2g2lPipe, w: Writer) -> None:
         f"Direction::{DIRECTIONS[facts['dir_mask']]}",
         facts["slot_size"],
         slots,
-        facts["local_slot_num"],
+        facts.get("local_slot_num", slots),
         str(facts.get("nosplit", False)).lower(),
     ]
     text = f"TPipe<{', '.join(map(str, template))}>"
-    label = "_".join(part.capitalize() for part in facts.get("name", "pipe").split("_"))
+    label = "_".join(part.capitalize() for part in facts.get("name", "pipe").split("_")) + "Pipe"
     kind = w.alias(text, label, "flags from, direction, bytes of a slot, slots, slots on chip, not split")
     result = rec.results["pipe_handle"]
     name = w.name(result, facts.get("name", "pipe"))
     local, peer = (w.of(rec.operands[k]) if k in rec.operands else "0" for k in ("local_addr", "peer_local_addr"))
-    w.pipes[result] = kind
+    w.types[result] = kind
     remark = f"{slots} slots of {facts['slot_size']} bytes; on chip at {local} (vector side), {peer} (cube side)"
-    w.line(f"{kind} {name}({w.of(rec.operands['gm_addr'])}, {local}, {peer});", op, comment=remark)
+    w.line(
+        f"{kind} {name}({w.of(rec.operands['gm_addr']) if 'gm_addr' in rec.operands else 'nullptr'}, {local}, {peer});", op, comment=remark
+    )
 
 
 @emit_op.register
@@ -71,8 +74,9 @@ def _(op: p.DeclareGlobal, w: Writer) -> None:
     halved = w.kind == "vector" and _split_of(value) == 2
     view = GmView("", kind.dtype, kind.shape, _strides(kind.shape, 2 if halved else 1), "ND")
     type_ = views.tensor_type(view, "ND", w)
-    name = w.name(value, "entry")
+    name = w.name(value, f"{origin_of(value, w)}_entry")
     w.line(f"{type_} {name};", op)
+    w.types[value] = type_
     w.views[value] = GmView(f"{name}.data()", kind.dtype, kind.shape, view.strides, "ND")
 
 
@@ -97,7 +101,7 @@ def _(op: Any, w: Writer) -> None:
     pipe = rec.operands["pipe_handle"]
     what = rec.operands.get("entry", rec.operands.get("tile"))
     split = f"TileSplitAxis::{p.SPLITS[rec.attributes.get('split', 0)]}"
-    types = [w.pipes[pipe], *([_type_of(what, rec, w)] if what is not None else []), split]
+    types = [w.types[pipe], *([_type_of(what, rec, w)] if what is not None else []), split]
     arguments = [w.of(pipe), *([w.of(what)] if what is not None else [])]
     call = rec.cls.__name__.upper()
     w.line(f"{call}<{', '.join(types)}>({', '.join(arguments)});", op, rec.cls.pipe_of(rec))
@@ -105,7 +109,7 @@ def _(op: Any, w: Writer) -> None:
 
 def _type_of(value: ir.Value, rec: Record, w: Writer) -> str:
     kind = t.of(value.type)
-    return tiles.tile_type(kind, w) if isinstance(kind, t.Tile) else f"decltype({w.of(value)})"
+    return tiles.tile_type(kind, w) if isinstance(kind, t.Tile) else w.types[value]
 
 
 @emit_op.register

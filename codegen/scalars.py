@@ -127,7 +127,7 @@ def emit_arith(op: ir.OpView, w: Writer) -> None:
             w.helpers.add(helper)
     # Declared with its type, so that the value wraps and rounds as in the IR.
     kind = cpp_type(result.type)
-    w.line(f"const {kind} {w.name(result, 'v')} = {text};", op)
+    w.line(f"const {kind} {w.number(result)} = {text};", op)
 
 
 def _same_type(op: ir.OpView) -> bool:

@@ -14,18 +14,18 @@ from ptoc.dialect.ops import structure as s
 from . import tiles, views
 from .calls import emit_call
 from .scalars import cpp_type, emit_arith
-from .writer import Writer, source_of
+from .writer import Writer, origin_of, source_of, tile_origin
 
 MACROS = {"cube": "__DAV_CUBE__", "vector": "__DAV_VEC__"}
 """What the NPU compiler defines while it compiles for a kind of core."""
 
 PROGRAM_IDS = {
-    s.GetBlockIdx: "get_block_idx()",
-    s.GetBlockNum: "get_block_num()",
-    s.GetSubblockIdx: "get_subblockid()",
-    s.GetSubblockNum: "get_subblockdim()",
+    s.GetBlockIdx: ("block", "get_block_idx()"),
+    s.GetBlockNum: ("num_blocks", "get_block_num()"),
+    s.GetSubblockIdx: ("subblock", "get_subblockid()"),
+    s.GetSubblockNum: ("num_subblocks", "get_subblockdim()"),
 }
-"""C++ of the program ids.  Source: pto-isa, include/pto/common/cpu_stub.hpp and the NPU compiler's built-ins."""
+"""Variable name and C++ of the program ids.  Source: pto-isa, include/pto/common/cpu_stub.hpp and the NPU compiler's built-ins."""
 
 
 @singledispatch
@@ -59,8 +59,8 @@ def _(op: func.CallOp, w: Writer) -> None:
 @emit_op.register(s.GetSubblockNum)
 def _(op: PtoOp, w: Writer) -> None:
     result = op.operation.results[0]
-    hint = record(op.operation).cls.spelling.removeprefix("pto.get_")
-    w.line(f"const {cpp_type(result.type)} {w.name(result, hint)} = {PROGRAM_IDS[type(op)]};", op)
+    hint, text = PROGRAM_IDS[type(op)]
+    w.line(f"const {cpp_type(result.type)} {w.name(result, hint)} = {text};", op)
 
 
 @emit_op.register
@@ -85,7 +85,8 @@ def _(op: s.AllocMultiTile, w: Writer) -> None:
     address = tiles.fixed_address(rec.operands.get("addr"), op)
     result = rec.results["result"]
     step = tiles.slot_bytes(multi.tile, w)
-    base, stride = w.name(result, "slots"), w.fresh("slot_bytes")
+    base = w.name(result, f"{tile_origin(result, w) or multi.tile.memory}_slots")
+    stride = w.fresh(f"{base}_stride")
     memory = tiles.MEMORY_NAMES[multi.tile.memory]
     end = address + step * multi.count
     w.line(
@@ -106,7 +107,7 @@ def _(op: s.MultiTileGet, w: Writer) -> None:
     base, stride, valid = w.slots[rec.operands["source"]]
     tile, result = rec.types["result"], rec.results["result"]
     index = w.of(rec.operands["index"])
-    name = tiles.declare(result, tile, valid if None in tile.valid else [], w, op)
+    name = tiles.declare(result, tile, valid, w, op, f"{base.removesuffix('_slots')}_tile")
     address = f"{base} + {index} * {stride}"
     tiles.assign(name, address, tile, w, f"slot {index} of {rec.types['source'].count}")
     w.addresses[result] = address
@@ -120,9 +121,7 @@ def _(op: s.Subview, w: Writer) -> None:
     row, col = (views.number_or_name(v, w) for v in rec.operands["offsets"])
     whole, part = tiles.on_chip(whole, w.chip.arch), tiles.on_chip(part, w.chip.arch)
     storage = tiles.storage_of_part(part, whole)
-    sizes = list(rec.attributes.get("sizes", ()))
-    valid = [str(n) for n, known in zip(sizes, storage.valid) if known is None]
-    name = tiles.declare(result, storage, valid, w, op)
+    name = tiles.declare(result, storage, _valid(rec, storage, w, op), w, op, f"{w.of(source)}_part")
     offset, formula = tiles.part_offset(whole, row, col)
     address = f"{address_of(source, w)} + {offset}"
     tiles.assign(name, address, storage, w, f"element ({row}, {col}) of {w.of(source)}: {formula}")
@@ -133,7 +132,7 @@ def _(op: s.Subview, w: Writer) -> None:
 def _(op: s.TReshape, w: Writer) -> None:
     rec = record(op.operation)
     source, result = rec.operands["src"], rec.results["result"]
-    name = tiles.declare(result, rec.types["result"], [], w, op)
+    name = tiles.declare(result, rec.types["result"], [], w, op, f"{w.of(source)}_reshaped")
     address = address_of(source, w)
     tiles.assign(name, address, rec.types["result"], w, f"the bytes of {w.of(source)}")
     w.addresses[result] = address
@@ -173,7 +172,7 @@ def _(op: s.PartitionView, w: Writer) -> None:
         views.global_tensor(result, views.GmView(source.pointer, source.dtype, shape, source.strides, layout), pairs, w, op)
         w.views[result] = views.GmView(f"{w.of(result)}.data()", source.dtype, shape, source.strides, layout)
         return
-    pointer = w.name(result, "part")
+    pointer = w.name(result, f"{origin_of(result, w) or 'gm'}_part")
     w.line(f"__gm__ {source.dtype.cpp}* {pointer} = {views.pointer_to(source.pointer, pairs)};", op)
     w.views[result] = views.GmView(pointer, source.dtype, shape, source.strides, layout)
 
@@ -184,17 +183,28 @@ def _(op: s.AddPtr, w: Writer) -> None:
     pointer = w.of(rec.operands["ptr"])
     offset = w.of(rec.operands["offset"])
     result = rec.results["result"]
-    w.line(f"{cpp_type(result.type)} {w.name(result, 'pointer')} = {pointer} + {offset};", op, comment="elements")
+    name = w.name(result, f"{origin_of(result, w) or 'gm'}_moved")
+    w.line(f"{cpp_type(result.type)} {name} = {pointer} + {offset};", op, comment=f"{offset} elements on")
 
 
 @emit_op.register
 def _(op: s.SectionCube, w: Writer) -> None:
-    guarded("cube", list(op.operation.regions[0].blocks), w)
+    _section("cube", op, w)
 
 
 @emit_op.register
 def _(op: s.SectionVector, w: Writer) -> None:
-    guarded("vector", list(op.operation.regions[0].blocks), w)
+    _section("vector", op, w)
+
+
+def _section(kind: str, op: PtoOp, w: Writer) -> None:
+    """A part of its own scope: both kinds may use the same names."""
+    taken, w.taken = w.taken, set(w.taken)
+    w.line("{", op, comment="cube core" if kind == "cube" else "vector cores")
+    with w.indented():
+        guarded(kind, list(op.operation.regions[0].blocks), w)
+    w.line("}")
+    w.taken = taken
 
 
 def guarded(kind: str, blocks: list[ir.Block], w: Writer) -> None:

@@ -12,7 +12,7 @@ from ptoc.dialect.errors import NotSupportedError
 from ptoc.dialect.layout import box_of
 from ptoc.dialect.mlir import ir
 
-from .writer import Writer, constant_of, source_of
+from .writer import Writer, constant_of, source_of, tile_origin
 
 LOCATIONS = {"vec": "Vec", "mat": "Mat", "left": "Left", "right": "Right", "acc": "Acc", "bias": "Bias", "scaling": "Scaling"}
 MEMORY_NAMES = {"ub": "UB", "l1": "L1", "l0a": "L0A", "l0b": "L0B", "l0c": "L0C", "bias": "bias table", "scaling": "fixpipe buffer"}
@@ -64,10 +64,10 @@ def _remark(tile: t.Tile) -> str:
     return f"{tile.rows} x {tile.cols} {tile.dtype}, {layout}, {tile.bytes} bytes of {MEMORY_NAMES[tile.memory]}"
 
 
-def declare(value: ir.Value, tile: t.Tile, valid: list[str], w: Writer, op: Any) -> str:
-    """The declaration of a tile variable; `valid` holds the sizes that are known at run time only."""
+def declare(value: ir.Value, tile: t.Tile, valid: list[str], w: Writer, op: Any, hint: str = "") -> str:
+    """The declaration of a tile variable, named after what is loaded into it; `valid`: the sizes that are known at run time only."""
     kind = tile_type(tile, w)
-    name = w.name(value, "tile")
+    name = w.name(value, hint or f"{tile_origin(value, w) or tile.memory}_tile")
     w.line(f"{kind} {name}{'(' + ', '.join(valid) + ')' if valid else ''};", op)
     return name
 

@@ -11,7 +11,7 @@ from ptoc.dialect.errors import NotSupportedError
 from ptoc.dialect.mlir import ir
 from ptoc.dialect.op import REGISTRY, record
 
-from .writer import GmView, Writer, constant_of, source_of
+from .writer import GmView, Writer, constant_of, origin_of, source_of
 
 DIMENSIONS = 5
 BOX_BYTES, BOX_ROWS = 32, 16
@@ -19,9 +19,11 @@ BOX_BYTES, BOX_ROWS = 32, 16
 
 
 def number_or_name(value: ir.Value, w: Writer) -> int | str:
-    """A constant as a number, anything else as its C++ expression."""
+    """A constant as a number, anything else as its C++ expression, 64 bits wide: an element offset may pass 2^31."""
     number = constant_of(value)
-    return w.of(value) if number is None else number
+    if number is not None:
+        return number
+    return w.of(value) if str(value.type) in ("index", "i64") else f"(int64_t){w.of(value)}"
 
 
 def layout_of(shape: tuple[int | str, ...], strides: tuple[int | str, ...], dtype: Any, written: str | None) -> str | None:
@@ -49,7 +51,8 @@ def global_tensor(value: ir.Value, view: GmView, offsets: list[tuple[int | str, 
         arguments.append(f"{shape}({', '.join(shape_values)})")
     if stride_values:
         arguments.append(f"{strides}({', '.join(stride_values)})")
-    name = w.name(value, "view")
+    name = w.name(value, f"{origin_of(value, w) or 'gm'}_view")
+    w.types[value] = kind
     w.line(f"{kind} {name}({', '.join(arguments)});", op, comment=_derivation(offsets))
     return name
 
@@ -68,8 +71,8 @@ def _alias(kind: str, values: tuple[int | str, ...], w: Writer) -> tuple[str, li
     padded = [1] * (DIMENSIONS - len(values)) + [-1 if isinstance(v, str) else v for v in values]
     rank = max(2, len(values))
     label = "x".join("N" if n == -1 else str(n) for n in padded[-rank:])
-    words = "rows x columns" if kind == "Shape" else "elements from row to row x from column to column"
-    comment = f"{words}; the outer dimensions of the library are 1" if rank == 2 else f"{rank} dimensions, outermost first"
+    words = "rows x columns" if kind == "Shape" else "elements to the next row, to the next column"
+    comment = f"{words}; the outer dimensions are 1" if rank == 2 else f"{rank} dimensions, outermost first"
     return w.alias(f"{kind}<{', '.join(map(str, padded))}>", f"{kind}{rank}D_{label}", comment), dynamic
 
 
@@ -80,8 +83,7 @@ def pointer_to(pointer: str, offsets: list[tuple[int | str, int | str]]) -> str:
         if index == 0:
             continue
         factors = [str(n) for n in (index, stride) if n != 1]
-        # 64-bit from the first factor on: an element offset may pass 2^31.
-        terms.append("(int64_t)" + " * ".join(factors or ["1"]))
+        terms.append(" * ".join(factors or ["1"]))
     if not terms:
         return pointer
     if all(isinstance(n, int) for pair in offsets for n in pair):

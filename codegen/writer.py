@@ -34,7 +34,7 @@ class Writer:
     """Text of the kernels of one module.
 
     `expressions`: C++ expression of a value; `addresses`: byte address of a tile; `slots`: address of slot 0 of a multi tile;
-    `views`: views of global memory; `aliases`: C++ type to its name, in the order of first use; `helpers`: names of helper functions used;
+    `views`: views of global memory; `types`: C++ type of a view object or pipe; `aliases`: C++ type to its name, in the order of first use; `helpers`: names of helper functions used;
     `kind`: the kind of core whose part is being written, "cube", "vector" or "" for both.
     """
 
@@ -46,11 +46,12 @@ class Writer:
     addresses: dict[ir.Value, int | str] = field(default_factory=dict)
     slots: dict[ir.Value, tuple[int | str, str, str]] = field(default_factory=dict)
     views: dict[ir.Value, GmView] = field(default_factory=dict)
-    pipes: dict[ir.Value, str] = field(default_factory=dict)
+    types: dict[ir.Value, str] = field(default_factory=dict)
     aliases: dict[str, tuple[str, str]] = field(default_factory=dict)
     helpers: set[str] = field(default_factory=set)
     taken: set[str] = field(default_factory=set)
     kind: str = ""
+    numbers: int = 0
 
     def line(self, text: str, op: Any = None, pipe: str = "", comment: str = "") -> None:
         """One line; with `op` its source line, pipe and note follow as a comment."""
@@ -84,6 +85,11 @@ class Writer:
         self.expressions[value] = name
         return name
 
+    def number(self, value: ir.Value) -> str:
+        """Names a number: v1, v2, ..., where the source has no name for it."""
+        self.numbers += 1
+        return self.name(value, f"v{self.numbers}")
+
     def of(self, value: ir.Value) -> str:
         """The C++ expression of a value."""
         if value not in self.expressions:
@@ -102,6 +108,32 @@ class Writer:
                 unique = f"{name}_{number}"
             self.aliases[text] = (unique, comment)
         return self.aliases[text][0]
+
+
+def origin_of(value: ir.Value, w: Writer) -> str:
+    """Name of the argument or pipe that a view or pointer comes from; "" where none is found."""
+    owner = value.owner
+    if not isinstance(owner, ir.OpView | ir.Operation):
+        return w.expressions.get(value, "")
+    if owner.operation.name == "pto.declare_global":
+        pipes = [use.owner.operation.operands[1] for use in value.uses if use.owner.operation.name in ("pto.talloc", "pto.tpop")]
+        return w.expressions.get(pipes[0], "") if pipes else ""
+    if owner.operation.name in ("pto.partition_view", "pto.make_tensor_view", "pto.addptr"):
+        return origin_of(owner.operation.operands[0], w)
+    return ""
+
+
+def tile_origin(tile: ir.Value, w: Writer) -> str:
+    """Name of the argument or pipe that a tile is loaded from or stored to, itself or through its parts; "" where there is none."""
+    for use in sorted(tile.uses, key=lambda use: use.owner.operation.name):
+        user = use.owner.operation
+        views = [v for v in user.operands if isinstance(v.type, ir.DynamicType) and v.type.type_name.endswith("tensor_view")]
+        found = next(filter(None, (origin_of(v, w) for v in views)), "")
+        if not found and user.name in ("pto.subview", "pto.multi_tile_get"):
+            found = tile_origin(user.results[0], w)
+        if found:
+            return found
+    return ""
 
 
 def constant_of(value: ir.Value) -> int | None:
