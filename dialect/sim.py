@@ -162,8 +162,16 @@ class CommandOp(SimOp, name="command"):
     """One command: what it means (`op`), the engine, its operands by name, what it reads and writes, its work, attributes of the op."""
 
     operands_: Sequence[Operand[Any]]
-    results_: Sequence[Result[Any]]
     format = "$op `on` $pipe `(` $operands_ `)` attr-dict"
+    operand_types = {"operands_": "!sim.ref<>"}
+
+
+class FetchOp(SimOp, name="fetch"):
+    """A command that gives a number to the scalar unit; otherwise as `sim.command`."""
+
+    operands_: Sequence[Operand[Any]]
+    result: Result[Any]
+    format = "$op `on` $pipe `(` $operands_ `)` attr-dict `->` type($result)"
     operand_types = {"operands_": "!sim.ref<>"}
 
 

@@ -191,7 +191,7 @@ def command(stream: Stream, rec: Record, pipe: str, extra: dict[str, ir.Value] |
     kept = {key: attr for key, attr in rec.op.attributes.items() if key not in ("operandSegmentSizes", *INDEX_ATTRIBUTES)}
     results = [stream.type(r.type) for r in rec.op.results]
     op = stream.emit(
-        "command",
+        "fetch" if results else "command",
         values,
         tuple(results),
         [len(values)],
