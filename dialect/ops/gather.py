@@ -231,8 +231,8 @@ class TScatter(VectorOp, name="tscatter"):
 class GlobalIndexed(PtoOp):
     """Elements or rows of global memory by index.
 
-    Where idx has an entry per element, `mem` is dense and indices are flat; where it has one per row (a row or a column of indices),
-    whole rows of mem's last two dimensions are moved.
+    coalesce = elem: idx has an entry per element, `mem` is dense and indices are flat.  coalesce = row: idx has one entry per row (as a row
+    or a column), whole rows of mem's last two dimensions are moved.  Always spelled in C++: the device's default is Row, the CPU build's Elem.
     """
 
     @classmethod
@@ -246,8 +246,10 @@ class GlobalIndexed(PtoOp):
             yield f"mem and {tile} must have elements of one size; got {record.types['mem'].dtype} and {record.tile(tile).dtype}"
         yield from of_dtype(record, INDICES, "idx")
         moved, idx = record.tile(tile).valid, record.tile("idx").valid
-        if None not in (*moved, *idx) and idx != moved and idx not in ((1, moved[0]), (moved[0], 1)):
-            yield f"idx must have an entry for each element or each row of {tile}; got {idx[0]}x{idx[1]} for {moved[0]}x{moved[1]}"
+        rows = record.attributes.get("coalesce", "elem") == "row"
+        if None not in (*moved, *idx) and idx not in (((1, moved[0]), (moved[0], 1)) if rows else (moved,)):
+            wanted = f"row (coalesce = row) of {tile}" if rows else f"element of {tile}, or the op coalesce = #pto.coalesce<row>"
+            yield f"idx must have an entry for each {wanted}; got {idx[0]}x{idx[1]} for {moved[0]}x{moved[1]}"
 
     @classmethod
     def internals_of(cls, record: Record) -> dict[str, Any]:
@@ -255,9 +257,9 @@ class GlobalIndexed(PtoOp):
         return cls.internals
 
 
-def by_row(idx: np.ndarray, shape: tuple[int, int]) -> bool:
-    """True where idx has an entry per row."""
-    return idx.shape != shape and idx.size == shape[0]
+def by_row(attributes: dict[str, Any]) -> bool:
+    """True where whole rows are moved."""
+    return attributes.get("coalesce", "elem") == "row"
 
 
 def bounded(indices: np.ndarray, capacity: int, mode: str) -> tuple[np.ndarray, np.ndarray]:
@@ -295,7 +297,7 @@ class MGather(GlobalIndexed, name="mgather"):
     @classmethod
     def evaluate(cls, values: dict[str, Any], attributes: dict[str, Any]) -> dict[str, np.ndarray]:
         mem, idx, dst = values["mem"], values["idx"], values["dst"]
-        table = mem.reshape(-1, mem.shape[-1])[:, : dst.shape[1]] if by_row(idx, dst.shape) else mem.reshape(-1, 1)
+        table = mem.reshape(-1, mem.shape[-1])[:, : dst.shape[1]] if by_row(attributes) else mem.reshape(-1, 1)
         indices, inside = bounded(idx.reshape(-1), len(table), attributes.get("gatherOob", "undefined"))
         taken = np.where(inside[:, None], table[np.where(inside, indices, 0)], table.dtype.type(0))
         return {"dst": np.ascontiguousarray(taken.reshape(dst.shape)).view(dst.dtype)}
@@ -324,13 +326,13 @@ class MScatter(GlobalIndexed, name="mscatter"):
     reads = ("src", "idx", "mem")
     writes = ("mem",)
     format = "`ins` `(` $src `,` $idx `:` type($src) `,` type($idx) `)` `outs` `(` $mem `:` type($mem) `)` attr-dict"
-    cpp = "MSCATTER[<{coalesce|Coalesce::Elem}, {scatterAtomicOp}>]({mem}, {src}, {idx});"
+    cpp = "MSCATTER<{coalesce|Coalesce::Elem}, {scatterAtomicOp|ScatterAtomicOp::None}[, {scatterOob}]>({mem}, {src}, {idx});"
     internals = {"drained": True, "event_ids": tuple((f"PIPE_{a}", f"PIPE_{b}", 0) for a, b in (("V", "S"), ("MTE2", "S"), ("S", "MTE3")))}
 
     @classmethod
     def evaluate(cls, values: dict[str, Any], attributes: dict[str, Any]) -> dict[str, np.ndarray]:
         src, idx, mem = values["src"], values["idx"], values["mem"].copy()
-        rows = by_row(idx, src.shape)
+        rows = by_row(attributes)
         table = mem.reshape(-1, mem.shape[-1])[:, : src.shape[1]] if rows else mem.reshape(-1, 1)
         data = np.ascontiguousarray(src).view(mem.dtype).reshape(-1, table.shape[1])
         combine = {"add": np.add, "max": np.maximum, "min": np.minimum}.get(attributes.get("scatterAtomicOp", "none"))

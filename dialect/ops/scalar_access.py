@@ -26,6 +26,10 @@ class ScalarOp(PtoOp):
     operations = 1
 
     @classmethod
+    def evaluate(cls, values: dict[str, Any], attributes: dict[str, Any]) -> dict[str, np.ndarray]:
+        return {}
+
+    @classmethod
     def work(cls, refs: dict[str, Ref], attributes: dict[str, Any]) -> tuple[WorkItem, ...]:
         return (Scalar(cls.operations),)
 
@@ -223,7 +227,7 @@ class Print(ScalarOp, name="print"):
 
     scalar: Operand[Any]
     format = "`ins` `(` $format `,` $scalar `:` type($scalar) `)` attr-dict"
-    cpp = "cce::printf({format}, {scalar});"
+    cpp = 'cce::printf("{format}", {scalar});'
 
 
 class Trap(ScalarOp, name="trap"):

@@ -14,7 +14,7 @@ from ptoc.simulator.regions import Memory
 from .op_cases import Case, gather, rearrange, scalar_access, sorting
 from .op_instances import built, class_of, refs
 
-CASES = [*rearrange.CASES, *sorting.CASES, *gather.CASES]
+CASES = [*rearrange.CASES, *sorting.CASES, *gather.CASES, *sorting.LOCAL_CASES, *gather.LOCAL_CASES]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -69,7 +69,7 @@ WRONG = [
     ("pto.tscatter", {"src": "vec, 4x64xf16", "indexes": "vec, 4x64xi32", "dst": "vec, 8x64xf16"}, "indexes must have one of the types i16 ui16; got i32"),
     ("pto.mgather", MEM | {"mem": "vec, 32x64xf32"}, "mem must be a view of global memory; got vec, 32x64xf32"),
     ("pto.mgather", MEM | {"mem": "gm, 32x64xf16"}, "mem and dst must have elements of one size; got f16 and f32"),
-    ("pto.mgather", MEM | {"idx": "vec, 8x8xi32"}, "an entry for each element or each row of dst; got 8x8 for 8x16"),
+    ("pto.mgather", MEM | {"idx": "vec, 8x8xi32"}, "an entry for each element of dst, or the op coalesce = .*; got 8x8 for 8x16"),
 ]
 
 
@@ -82,6 +82,7 @@ def test_a_broken_rule_is_told(op: str, tiles: dict[str, str], message: str) -> 
 COMPARED = next(c for c in gather.CASES if "cdst" in c.tiles)
 MORE = [
     (Case("pto.tgather", {"src": "vec, 4x64xf32", "dst": "vec, 4x64xi32"}, {"k_value": 2.0}), "needs cdst for the counts"),
+    (Case("pto.mgather", MEM, attributes=gather.ROWS), r"each row \(coalesce = row\) of dst; got 8x16 for 8x16"),
     (Case("pto.tgather", COMPARED.tiles, COMPARED.scalars, {"cmpMode": "cmp lt"}), "knows eq and gt; got lt"),
     (
         Case("pto.tgather", {"src": "vec, 4x64xf32", "dst": "vec, 4x32xf16"}, attributes={"maskPattern": "mask_pattern P0101"}),
@@ -183,7 +184,7 @@ def test_a_gather_computes_byte_offsets_row_by_row() -> None:
 
 
 def test_memory_is_gathered_by_one_load_an_index() -> None:
-    items = work(Case("pto.mgather", MEM | {"idx": "vec, 1x8xi32", "dst": "vec, 8x64xf32"}))
+    items = work(next(c for c in gather.LOCAL_CASES if c.op == "pto.mgather"))
     assert items == (Scalar(16), *[Transfer("gm_to_ub", 1, 256)] * 8)
 
 

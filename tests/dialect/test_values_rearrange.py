@@ -2,6 +2,7 @@
 
 import math
 import struct
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -25,9 +26,9 @@ def evaluated(case: Case) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
     return values, result
 
 
-def of(cases: list[Case], *ops: str) -> list[Case]:
+def of(module: ModuleType, *ops: str) -> list[Case]:
     """The cases of some ops."""
-    return [case for case in cases if case.op.removeprefix("pto.") in ops]
+    return [case for case in (*module.CASES, *getattr(module, "LOCAL_CASES", ())) if case.op.removeprefix("pto.") in ops]
 
 
 PADS = {
@@ -39,7 +40,7 @@ PADS = {
 }
 
 
-@pytest.mark.parametrize("case", of(rearrange.CASES, "tfillpad", "tfillpad_inplace", "tfillpad_expand"), ids=str)
+@pytest.mark.parametrize("case", of(rearrange, "tfillpad", "tfillpad_inplace", "tfillpad_expand"), ids=str)
 def test_padding_fills_behind_the_valid_part(case: Case) -> None:
     values, result = evaluated(case)
     src, got = values["src"], result["dst"]
@@ -50,7 +51,7 @@ def test_padding_fills_behind_the_valid_part(case: Case) -> None:
             assert float(got[i, j]) == (float(src[i, j]) if inside else PADS[dst.dtype.name][dst.pad])
 
 
-@pytest.mark.parametrize("case", of(rearrange.CASES, "ttrans"), ids=str)
+@pytest.mark.parametrize("case", of(rearrange, "ttrans"), ids=str)
 def test_a_transpose_swaps_rows_and_columns(case: Case) -> None:
     values, result = evaluated(case)
     rows, cols = values["src"].shape
@@ -59,7 +60,7 @@ def test_a_transpose_swaps_rows_and_columns(case: Case) -> None:
             assert result["dst"][j, i] == values["src"][i, j]
 
 
-@pytest.mark.parametrize("case", of(rearrange.CASES, "tconcat"), ids=str)
+@pytest.mark.parametrize("case", of(rearrange, "tconcat"), ids=str)
 def test_rows_are_joined(case: Case) -> None:
     values, result = evaluated(case)
     assert result["dst"].tolist() == [a + b for a, b in zip(values["src0"].tolist(), values["src1"].tolist())]
@@ -71,7 +72,7 @@ def pairs_of(row: np.ndarray) -> list[tuple[float, int]]:
     return [(struct.unpack_from(value, data, k)[0], struct.unpack_from("<I", data, k + 4)[0]) for k in range(0, len(data), 8)]
 
 
-@pytest.mark.parametrize("case", of(sorting.CASES, "tsort32"), ids=str)
+@pytest.mark.parametrize("case", of(sorting, "tsort32"), ids=str)
 def test_blocks_of_32_are_sorted_with_their_indices(case: Case) -> None:
     values, result = evaluated(case)
     for i, row in enumerate(values["src"].tolist()):
@@ -97,7 +98,7 @@ def merged(lists: list[list[tuple[float, int]]], early: bool) -> list[tuple[floa
     return result
 
 
-@pytest.mark.parametrize("case", of(sorting.CASES, "tmrgsort"), ids=str)
+@pytest.mark.parametrize("case", of(sorting, "tmrgsort"), ids=str)
 def test_sorted_lists_are_merged(case: Case) -> None:
     values, result = evaluated(case)
     got = pairs_of(result["dst"][0])
@@ -114,7 +115,7 @@ def test_sorted_lists_are_merged(case: Case) -> None:
     assert got == expected
 
 
-@pytest.mark.parametrize("case", of(sorting.CASES, "thistogram"), ids=str)
+@pytest.mark.parametrize("case", of(sorting, "thistogram"), ids=str)
 def test_a_histogram_counts_bytes_up_to_each(case: Case) -> None:
     values, result = evaluated(case)
     for i, row in enumerate(values["src"].tolist()):
@@ -128,7 +129,7 @@ def test_a_histogram_counts_bytes_up_to_each(case: Case) -> None:
             assert result["dst"][i, bound] == count
 
 
-@pytest.mark.parametrize("case", [c for c in of(gather.CASES, "tgather") if "indices" in c.tiles], ids=str)
+@pytest.mark.parametrize("case", [c for c in of(gather, "tgather") if "indices" in c.tiles], ids=str)
 def test_a_gather_by_index_counts_the_storage_row_by_row(case: Case) -> None:
     values, result = evaluated(case)
     flat = values["src"].ravel()
@@ -138,7 +139,7 @@ def test_a_gather_by_index_counts_the_storage_row_by_row(case: Case) -> None:
             assert result["dst"][i, j] == (flat[k] if k < flat.size else 0)
 
 
-@pytest.mark.parametrize("case", [c for c in of(gather.CASES, "tgather") if "maskPattern" in c.attributes], ids=str)
+@pytest.mark.parametrize("case", [c for c in of(gather, "tgather") if "maskPattern" in c.attributes], ids=str)
 def test_a_gather_by_pattern_packs_the_chosen_columns(case: Case) -> None:
     """The pattern is read from its right end: P0010 takes the second of every four."""
     values, result = evaluated(case)
@@ -147,7 +148,7 @@ def test_a_gather_by_pattern_packs_the_chosen_columns(case: Case) -> None:
     assert result["dst"].ravel().tolist() == expected
 
 
-@pytest.mark.parametrize("case", [c for c in of(gather.CASES, "tgather") if "cdst" in c.tiles], ids=str)
+@pytest.mark.parametrize("case", [c for c in of(gather, "tgather") if "cdst" in c.tiles], ids=str)
 def test_a_gather_by_comparison_lists_indices_and_counts(case: Case) -> None:
     values, result = evaluated(case)
     for i, row in enumerate(values["src"].tolist()):
@@ -156,7 +157,7 @@ def test_a_gather_by_comparison_lists_indices_and_counts(case: Case) -> None:
         assert result["cdst"][0, i] == len(found)
 
 
-@pytest.mark.parametrize("case", of(gather.CASES, "tgatherb"), ids=str)
+@pytest.mark.parametrize("case", of(gather, "tgatherb"), ids=str)
 def test_a_block_gather_takes_32_bytes_at_each_offset(case: Case) -> None:
     values, result = evaluated(case)
     data, line = values["src"].tobytes(), result["dst"].shape[1] * result["dst"].dtype.itemsize // 32
@@ -165,7 +166,7 @@ def test_a_block_gather_takes_32_bytes_at_each_offset(case: Case) -> None:
         assert result["dst"][i].tobytes() == expected
 
 
-@pytest.mark.parametrize("case", of(gather.CASES, "tscatter"), ids=str)
+@pytest.mark.parametrize("case", of(gather, "tscatter"), ids=str)
 def test_a_scatter_clears_and_then_places_in_order(case: Case) -> None:
     values, result = evaluated(case)
     expected = [0.0] * result["dst"].size
@@ -185,7 +186,7 @@ def fitted(index: int, capacity: int, mode: str) -> int | None:
     return index if index < capacity else None
 
 
-@pytest.mark.parametrize("case", of(gather.CASES, "mgather"), ids=str)
+@pytest.mark.parametrize("case", of(gather, "mgather"), ids=str)
 def test_memory_is_gathered_by_element_or_row(case: Case) -> None:
     values, result = evaluated(case)
     mem, idx, mode = values["mem"], values["idx"], str(plain(case).get("gatherOob", "undefined"))
@@ -199,7 +200,7 @@ def test_memory_is_gathered_by_element_or_row(case: Case) -> None:
             assert result["dst"][i, j] == expected
 
 
-@pytest.mark.parametrize("case", of(gather.CASES, "mscatter"), ids=str)
+@pytest.mark.parametrize("case", of(gather, "mscatter"), ids=str)
 def test_memory_is_scattered_by_element_or_row(case: Case) -> None:
     values, result = evaluated(case)
     expected, src, idx = values["mem"].copy(), values["src"], values["idx"]
