@@ -1,0 +1,86 @@
+"""insert-sync: the flags and barriers that the dependences need, and no others."""
+
+from dataclasses import dataclass
+
+from ptoc.dialect.mlir import ir
+from ptoc.machine.hazards import needs_barrier
+
+from .event_ids import assign_ids
+from .plan_memory import functions
+from .sync_dependences import dependences
+from .sync_emit import barrier, emit
+from .sync_greedy import solve
+from .sync_tree import kinds_of, read_function
+
+
+@dataclass(frozen=True)
+class InsertSync:
+    """Orders conflicting commands of different pipes by flags, of one pipe by barriers where that pipe needs them.
+
+    Before:
+        scf.for %i = .. { pto.tload ins(%x) outs(%a)            pto.texp ins(%a) outs(%b) }
+    After:
+        pto.set_flag[<PIPE_V>, <PIPE_MTE2>, <EVENT_ID0>]
+        scf.for %i = .. { pto.wait_flag[V, MTE2, 0] tload       pto.set_flag[MTE2, V, 0]
+                          pto.wait_flag[MTE2, V, 0] texp        pto.set_flag[V, MTE2, 0] }
+        pto.wait_flag[<PIPE_V>, <PIPE_MTE2>, <EVENT_ID0>]       pto.barrier <PIPE_ALL>
+
+    Flags and barriers that are there already are kept and counted on.  A dependence d iterations back gets d flags that take turns.
+    Each inserted op has the location of the command that needs it and the number of its `unit`; primes, drains and the last barrier have a
+    `role`.
+    Needs: an address on every tile.  Leaves: explicit order, PIPE_ALL before each return of a function that no other calls.
+    Raises: nothing; a remark where event ids ran out and a barrier over all pipes stands in.
+    """
+
+    name = "insert-sync"
+
+    def run(self, module: ir.Module, chip) -> list[str]:
+        """Inserts into every function; remarks, if any."""
+        remarks: list[str] = []
+        called = _called(module)
+        event_ids = int(chip.number("sync.event_ids"))
+        number = 0
+
+        def needs(pipe: str, hazard: str) -> bool:
+            return needs_barrier(chip.arch, pipe, hazard)
+
+        for func in functions(module):
+            commands = False
+            trees = []
+            for kind in kinds_of(func):
+                tree = read_function(func, kind)
+                placed = solve(tree, dependences(tree, needs))
+                remarks += assign_ids(tree, placed, event_ids)
+                commands |= any(leaf.op is not None for leaf in tree.root.leaves())
+                trees.append(tree)
+            for tree in trees:
+                number = emit(tree, number)
+            if commands and ir.StringAttr(func.attributes["sym_name"]).value not in called:
+                _end(func)
+        return remarks
+
+
+def _called(module: ir.Module) -> set[str]:
+    """Names of functions that another function calls."""
+    names: set[str] = set()
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name == "func.call":
+            names.add(ir.FlatSymbolRefAttr(op.attributes["callee"]).value)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit)
+    return names
+
+
+def _end(func: ir.Operation) -> None:
+    """PIPE_ALL before each return that has none."""
+    for block in func.regions[0].blocks:
+        ops = [view.operation for view in block.operations]
+        if ops[-1].name != "func.return":
+            continue
+        before = ops[-2] if len(ops) > 1 else None
+        if before is not None and before.name == "pto.barrier" and "PIPE_ALL" in str(before.attributes["pipe"]):
+            continue
+        with ir.InsertionPoint(ops[-1]), ops[-1].location:
+            barrier("ALL", role=ir.StringAttr.get("end"))

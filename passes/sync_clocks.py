@@ -1,0 +1,233 @@
+"""What each pipe knows to be complete, at every point of a tree of commands, loops and branches: one number per pipe and loop.
+
+Commands of one pipe complete in order, so knowledge of a pipe is a prefix of its commands.  Measured within the current activation of a
+loop, a prefix that ends just before position x, d iterations ago, is the *age* d * SPAN - x.  Position p of k iterations ago is known
+complete iff k * SPAN - p > age.  There is one age per level: level 0 for the whole function, level n for the n-th enclosing loop, and one
+more for each loop whose iterations are counted on through outer loops (a *running* level: not reset when the loop is entered anew).
+
+    state[row, pipe, level]   rows: what each pipe knows before its next command, then what each raised flag carries
+
+    command of P at x     every row: age = max(age, -x) on P's levels here          (it may be incomplete from now on)
+    next iteration of L   age += SPAN on L's levels
+    set on P              new row: what P knows, and all of P so far
+    wait on Q             row Q = min(row Q, flag's row); on the scalar unit: every row
+    barrier of P          row P: all of P so far; ALL: every row, everything so far
+    join, loop head       max: sound for loops that run zero times and for both arms of a branch
+
+"All so far" is NEVER.  Ages stop at UNKNOWN; loop heads are iterated until nothing changes.
+"""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from .sync_dependences import Dependence
+from .sync_tree import Block, Branch, Leaf, Loop
+
+SPAN = 1 << 40
+NEVER = -(1 << 60)
+UNKNOWN = 20 * SPAN
+SCALAR = "S"
+PATIENCE = 20
+"""Rounds of a loop before ages that still grow are taken as unknown: more than the deepest ring."""
+
+Flags = dict[object, list[int]]
+"""By unit, the rows of its raised flags, oldest first."""
+
+
+class Violated(Exception):
+    """A dependence is not in order (only raised where the caller asked for a yes or no)."""
+
+
+class State:
+    """Ages and raised flags at one point."""
+
+    __slots__ = ("ages", "flags", "free")
+
+    def __init__(self, ages: np.ndarray, flags: Flags, free: list[int]) -> None:
+        self.ages, self.flags, self.free = ages, flags, free
+
+    def copy(self) -> "State":
+        return State(self.ages.copy(), {unit: rows.copy() for unit, rows in self.flags.items()}, self.free.copy())
+
+    def row(self) -> int:
+        """A free row."""
+        if not self.free:
+            size = len(self.ages)
+            self.ages = np.concatenate([self.ages, np.full_like(self.ages, NEVER)])
+            self.free = list(range(2 * size - 1, size - 1, -1))
+        return self.free.pop()
+
+
+class Clocks:
+    """The analysis of one tree.  `check(leaf, state)` is called before each command while `checking` (not while a head settles)."""
+
+    def __init__(self, pipes: Iterable[str], depth: int, running: list[tuple[Loop, Loop]]) -> None:
+        self.pipes = {pipe: i for i, pipe in enumerate(pipes)}
+        self.depth, self.running = depth, running
+        self.levels = 1 + depth + len(running)
+        for number, (loop, _) in enumerate(running):
+            loop.running.append(1 + depth + number)
+        self._masks: dict[int, np.ndarray] = {}
+        self.check: Callable[[Leaf, State], None] = lambda leaf, state: None
+        self.checking = False
+
+    def level(self, loop: Loop | None, scope: Loop | None) -> int:
+        """The level of a loop's own activation, or the running one counted through `scope`."""
+        if loop is scope:
+            return loop.info.depth if loop else 0
+        return 1 + self.depth + next(i for i, (a, b) in enumerate(self.running) if a is loop and b is scope)
+
+    def fresh(self, complete_from: int = 0, lost: frozenset[int] = frozenset()) -> State:
+        """A state in which nothing has run yet since levels from `complete_from` on were entered; lower ones and `lost` are unknown."""
+        count = len(self.pipes)
+        ages = np.full((2 * count + 8, count, self.levels), NEVER)
+        ages[:count, :, :complete_from] = UNKNOWN
+        for level in lost:
+            ages[:count, :, level] = UNKNOWN
+        return State(ages, {}, list(range(2 * count + 7, count - 1, -1)))
+
+    def mask(self, block: Block) -> np.ndarray:
+        """0 at the levels of a block, NEVER elsewhere: ages of a command there."""
+        key = id(block)
+        if key not in self._masks:
+            mask = np.full(self.levels, NEVER)
+            mask[: len(block.loops) + 1] = 0
+            for loop in block.loops:
+                mask[loop.running] = 0
+            self._masks[key] = mask
+        return self._masks[key]
+
+    def known(self, state: State, row: str, pipe: str, level: int, distance: int, pos: int) -> bool:
+        """True where pipe `row` knows that `pipe` was past `pos` `distance` iterations ago."""
+        return state.ages[self.pipes[row], self.pipes[pipe], level] < distance * SPAN - pos
+
+    def ordered(self, state: State, dependence: Dependence) -> bool:
+        """True where a dependence is in order at its q, `state` being what holds before q."""
+        level = self.level(dependence.loop, dependence.scope)
+        return self.known(state, dependence.q.pipe, dependence.p.pipe, level, dependence.distance, dependence.p.pos)
+
+    def block(self, block: Block, state: State) -> State:
+        """The state after a block."""
+        for item in block.items:
+            state = self.item(item, state)
+        return state
+
+    def item(self, item: Leaf | Loop | Branch, state: State) -> State:
+        """The state after one node."""
+        if isinstance(item, Leaf):
+            if self.checking:
+                self.check(item, state)
+            self.leaf(item, state)
+            return state
+        if isinstance(item, Branch):
+            ends = [self.block(arm, state.copy()) for arm in item.arms]
+            return self.join(ends) if ends else state
+        return self.loop(item, state)
+
+    def leaf(self, leaf: Leaf, state: State) -> None:
+        """Runs one command."""
+        kind = leaf.kind
+        if kind == "work":
+            self.executed(leaf, state)
+            if leaf.drained:
+                self.barrier(leaf.pipe, state)
+        elif kind == "barrier":
+            self.barrier(leaf.pipe, state)
+        elif kind == "unknown":
+            pass
+        elif kind in ("set", "prime"):
+            for _ in range(leaf.unit.depth if kind == "prime" else 1):
+                self.raise_flag(leaf, state)
+        else:
+            for _ in range(leaf.unit.depth if kind == "drain" else 1):
+                self.take_flag(leaf, state)
+
+    def executed(self, leaf: Leaf, state: State) -> None:
+        ages = state.ages[:, self.pipes[leaf.pipe]]
+        np.maximum(ages, self.mask(leaf.block) - leaf.pos, out=ages)
+
+    def barrier(self, pipe: str, state: State) -> None:
+        if pipe == "ALL":
+            state.ages[: len(self.pipes)] = NEVER
+        elif pipe in self.pipes:
+            state.ages[self.pipes[pipe], self.pipes[pipe]] = NEVER
+
+    def raise_flag(self, leaf: Leaf, state: State) -> None:
+        row, pipe = state.row(), self.pipes[leaf.pipe]
+        state.ages[row] = state.ages[pipe]
+        state.ages[row, pipe] = NEVER
+        state.flags.setdefault(leaf.unit, []).append(row)
+
+    def take_flag(self, leaf: Leaf, state: State) -> None:
+        rows = state.flags.get(leaf.unit)
+        if rows:
+            row = rows.pop(0)
+            self.learn(leaf.pipe, state.ages[row].copy(), state)
+            state.free.append(row)
+        self.executed(leaf, state)
+
+    def learn(self, pipe: str, ages: np.ndarray, state: State) -> None:
+        """Pipe `pipe` gets to know what `ages` says; what the scalar unit knows holds for every later command."""
+        mine = state.ages[self.pipes[pipe]]
+        np.minimum(mine, ages, out=mine)
+        if pipe == SCALAR:
+            rows = state.ages[: len(self.pipes)]
+            np.minimum(rows, mine[None], out=rows)
+
+    def loop(self, loop: Loop, state: State) -> State:
+        """The state after a loop: its head is joined with the end of its body until nothing changes."""
+        head = self.head(loop, state)
+        end = self.block(loop.body, self.next_iteration(loop, head.copy()))
+        return end if loop.trips else self.join([head, end])
+
+    def head(self, loop: Loop, state: State) -> State:
+        """What holds at the end of any iteration and on entry."""
+        state.ages[:, :, loop.info.depth] = NEVER
+        for number, (_, scope) in enumerate(self.running):
+            if scope is loop:
+                state.ages[:, :, 1 + self.depth + number] = NEVER
+        checking, self.checking = self.checking, False
+        head = state
+        for turn in range(1, 1000):
+            end = self.block(loop.body, self.next_iteration(loop, head.copy()))
+            joined = self.join([head, end])
+            if self.same(joined, head):
+                self.checking = checking
+                return head
+            if turn > PATIENCE:
+                joined.ages[joined.ages > head.ages[: len(joined.ages)]] = UNKNOWN
+            head = joined
+        raise AssertionError("ages of a loop do not settle")
+
+    def next_iteration(self, loop: Loop, state: State) -> State:
+        for level in (loop.info.depth, *loop.running):
+            ages = state.ages[:, :, level]
+            ages[ages > NEVER // 2] += SPAN
+            np.minimum(ages, UNKNOWN, out=ages)
+        return state
+
+    def join(self, states: list[State]) -> State:
+        """What holds whichever way was taken."""
+        first, count = states[0], len(self.pipes)
+        result = first.copy()
+        for other in states[1:]:
+            np.maximum(result.ages[:count], other.ages[:count], out=result.ages[:count])
+            for unit in {**result.flags, **other.flags}:
+                mine, others = result.flags.get(unit, []), other.flags.get(unit, [])
+                result.free += mine[len(others) :]
+                del mine[len(others) :]
+                for a, b in zip(mine, others):
+                    np.maximum(result.ages[a], other.ages[b], out=result.ages[a])
+        return result
+
+    def same(self, a: State, b: State) -> bool:
+        """True where two states say the same; the first was made from the second by a join."""
+        count = len(self.pipes)
+        if not np.array_equal(a.ages[:count], b.ages[:count]):
+            return False
+        for unit in {**a.flags, **b.flags}:
+            mine, others = a.flags.get(unit, []), b.flags.get(unit, [])
+            if len(mine) != len(others) or not all(np.array_equal(a.ages[x], b.ages[y]) for x, y in zip(mine, others)):
+                return False
+        return True

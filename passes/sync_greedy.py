@@ -1,0 +1,290 @@
+"""Which units a tree needs: greedily where a dependence is not in order yet, inner loops first; then what turned out redundant goes.
+
+In a block: dependences within one iteration in program order (of one command the latest producer first), then those that a loop carries, by
+distance.  A flag that may be raised while it is raised gets more ids, or a unit back that acknowledges it.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+
+import numpy as np
+
+from .sync_clocks import NEVER, SPAN, UNKNOWN, Clocks, State, Violated
+from .sync_dependences import Dependence
+from .sync_tree import Block, Branch, Function, Leaf, Loop, ancestor, blocks_of, common_block
+from .sync_units import ALL, Placement, Unit
+
+MOST_IDS = 8
+
+
+def solve(function: Function, found: list[Dependence]) -> Placement:
+    """Puts the units that the dependences need into the function's tree."""
+    solver = _Solver(function, found)
+    solver.settle(function.root, None)
+    solver.free_ids()
+    solver.prune()
+    solver.count_ids()
+    return solver.placed
+
+
+class _Solver:
+    def __init__(self, function: Function, found: list[Dependence]) -> None:
+        self.root = function.root
+        pipes = sorted({leaf.pipe for leaf in function.root.leaves() if leaf.kind != "barrier"})
+        depth = max((len(block.loops) for block in _blocks(function.root)), default=0)
+        running = list(dict.fromkeys((d.loop, d.scope) for d in found if d.loop is not d.scope))
+        self.clocks = Clocks(pipes, depth, running)
+        self.placed = Placement(function.root, self.clocks)
+        for dependence in sorted(found, key=lambda d: (d.q.pos, -d.p.pos, d.distance)):
+            dependence.q.deps.append(dependence)
+
+    # -- one loop, or the function ------------------------------------------------------------------------------------------------
+
+    def settle(self, block: Block, scope: Loop | None) -> None:
+        """Everything that one loop (or the function: None) needs, its inner loops first."""
+        for item in _loops(block):
+            self.settle(item.body, item)
+        state = self.entry(scope)
+        if scope is None:
+            self.forward(block, state, scope)
+            return
+        head = self.clocks.head(scope, state)
+        self.forward(block, self.clocks.next_iteration(scope, head), scope)
+        while violated := self.violations(scope, self.entry(scope), lambda d: bool(d.distance) and d.scope is scope):
+            first = min(violated, key=lambda d: (d.distance, d.q.pos, -d.p.pos))
+            self.placed.order(first.p, first.q, first.loop, first.distance, first.scope)
+
+    def entry(self, scope: Loop | None) -> State:
+        """What is known where a loop begins if nothing is known of what ran before it."""
+        level = scope.info.depth if scope else 0
+        state = self.clocks.fresh(level)
+        for unit in self.placed.units:
+            if unit.depth and scope is not None and unit.scope in scope.body.loops:
+                for _ in range(unit.depth):
+                    row = state.row()
+                    state.ages[row] = state.ages[0]
+                    state.flags.setdefault(unit, []).append(row)
+        return state
+
+    def violations(self, node: Loop | Branch, state: State, wanted) -> list[Dependence]:
+        """The wanted dependences into a node that are not in order."""
+        found: list[Dependence] = []
+
+        def check(leaf: Leaf, now: State) -> None:
+            found.extend(d for d in leaf.deps if wanted(d) and not self.clocks.ordered(now, d))
+
+        self.clocks.check, self.clocks.checking = check, True
+        self.clocks.item(node, state)
+        self.clocks.checking = False
+        return found
+
+    def forward(self, block: Block, state: State, scope: Loop | None) -> State:
+        """Units for dependences within one iteration whose innermost common block is `block` or an arm of a branch in it."""
+        past: list[tuple[int, np.ndarray]] = []  # end of each node so far, and what the pipes knew then
+        at = 0
+
+        def wanted(d: Dependence) -> bool:
+            return not d.distance and d.scope is scope and common_block(d.p, d.q) is block
+
+        while at < len(block.items):
+            item = block.items[at]
+            if isinstance(item, Leaf):
+                for dependence in item.deps:
+                    if wanted(dependence) and not self.clocks.ordered(state, dependence):
+                        at += self.order_now(dependence, block, state, past)
+                self.clocks.leaf(item, state)
+            else:
+                while violated := self.violations(item, state.copy(), wanted):
+                    first = min(violated, key=lambda d: (d.q.pos, -d.p.pos))
+                    at += self.order_now(first, block, state, past)
+                if isinstance(item, Branch):
+                    state = self.clocks.join([self.forward(arm, state.copy(), scope) for arm in item.arms])
+                else:
+                    state = self.clocks.item(item, state)
+            past.append((item.end, state.ages[: len(self.clocks.pipes)].copy()))
+            at += 1
+        return state
+
+    def order_now(self, d: Dependence, block: Block, state: State, past: list) -> int:
+        """Adds the unit of a dependence whose q is about to run, as if it had been there; the number of nodes that it put before q."""
+        unit = self.placed.order(d.p, d.q, None, 0, None)
+        if unit.barrier:
+            self.clocks.barrier(unit.src, state)
+            return 1
+        producer = ancestor(d.p, block)
+        known = past[bisect_right(past, producer.end, key=lambda entry: entry[0]) - 1][1]
+        token = known[self.clocks.pipes[unit.src]].copy()
+        token[self.clocks.pipes[unit.src]] = NEVER
+        self.age(token, unit.leaf("set").pos, unit.leaf("wait").pos, block)
+        self.clocks.learn(unit.dst, token, state)
+        self.clocks.executed(unit.leaf("wait"), state)
+        return 2
+
+    def age(self, token: np.ndarray, since: int, now: int, block: Block) -> None:
+        """What a flag raised at `since` says at `now`, both in one run of a block."""
+        mask = self.clocks.mask(block)
+        for pipe, row in self.clocks.pipes.items():
+            positions = self.placed.positions[pipe]
+            first = bisect_right(positions, since)
+            if first < len(positions) and positions[first] < now:
+                np.maximum(token[row], mask - positions[first], out=token[row])
+        for number, (loop, _) in enumerate(self.clocks.running):
+            if since < loop.pos < now:
+                token[:, 1 + self.clocks.depth + number] = UNKNOWN
+
+    # -- event ids ----------------------------------------------------------------------------------------------------------------
+
+    def free_ids(self) -> None:
+        """Gives every flag the ids that keep it from being raised while it is raised, or adds units that acknowledge it."""
+        for _ in range(4):
+            stuck = self.count_ids()
+            if not stuck:
+                return
+            for unit, leaf, waited, loop in stuck:
+                self.acknowledge(unit, leaf, waited, loop)
+        for unit in {id(entry[0]): entry[0] for entry in self.count_ids()}.values():
+            self.replace_by_barrier(unit)
+        self.count_ids()
+
+    def acknowledge(self, unit: Unit, raised: Leaf, waited: Leaf, loop: Loop | None) -> None:
+        """A unit back: the wait before the next set."""
+        if loop is None:
+            back = self.placed.forward(waited, raised)
+        else:
+            back = self.placed.carried(waited, raised, loop, 1, loop)
+        back.acknowledges = True
+        back.cause = unit.cause
+
+    def replace_by_barrier(self, unit: Unit) -> None:
+        """A barrier over all pipes where a unit's flags cannot be told apart."""
+        waited = unit.leaf("wait")
+        node = waited.anchor[0]
+        self.placed.take_out(unit)
+        self.placed.units.remove(unit)
+        self.placed.barrier(ALL, node, unit.cause)
+
+    def count_ids(self) -> list[tuple[Unit, Leaf, Leaf, Loop | None]]:
+        """Sets `ids` and the guards of each set; what cannot be: (unit, set, its wait, the loop that must carry an acknowledgement)."""
+        seen: dict[Leaf, np.ndarray] = {}
+        pipes = self.clocks.pipes
+
+        def check(leaf: Leaf, state: State) -> None:
+            if leaf.kind in ("set", "prime") and isinstance(leaf.unit, Unit):
+                seen[leaf] = state.ages[pipes[leaf.unit.src], pipes[leaf.unit.dst]].copy()
+
+        self.run(check)
+        stuck = []
+        for unit in self.placed.units:
+            if not unit.barrier:
+                stuck += self.count(unit, seen)
+        return stuck
+
+    def count(self, unit: Unit, seen: dict[Leaf, np.ndarray]) -> Iterator:
+        raised, waited = unit.leaf("set"), unit.leaf("wait")
+        raised.guards, unit.ids = [], max(1, unit.depth)
+        if unit.depth:
+            yield from self.guard_outer(unit, unit.leaf("prime"), unit.leaf("drain"), unit.scope.block.loops, seen)
+        if unit.loop is None:
+            return
+        least = int(waited.pos > raised.pos)
+        running = [1 + self.clocks.depth + n for n, (loop, scope) in enumerate(self.clocks.running) if loop is unit.loop and (not unit.depth or scope is unit.scope)]
+        most = MOST_IDS - unit.depth if unit.loop.op.name == "scf.for" else least
+        for level in (unit.loop.info.depth, *running):
+            for back in range(least, most + 1):
+                if seen[raised][level] < back * SPAN - waited.pos:
+                    outer = self.outer_loops(unit, level)
+                    failed = list(self.guard_outer(unit, raised, waited, outer, seen)) if not unit.depth else []
+                    if failed and level == (unit.loop.info.depth, *running)[-1]:
+                        yield from failed
+                        return
+                    if failed:
+                        break
+                    if back and unit.depth and unit.scope is not unit.loop and level == unit.loop.info.depth:
+                        break  # numbers of flags in flight must run on through the loops around
+                    raised.guards.append((level, back, waited.pos))
+                    unit.ids = unit.depth + back if unit.depth else back
+                    unit.counts_from = self.counts_from(unit, level)
+                    return
+        yield (unit, raised, waited, None if unit.depth and waited.pos < raised.pos else unit.loop)
+
+    def counts_from(self, unit: Unit, level: int) -> Loop:
+        """The outermost loop whose iterations number a unit's flags."""
+        if level > self.clocks.depth:
+            return self.clocks.running[level - 1 - self.clocks.depth][1]
+        return unit.scope if unit.depth and unit.depth > 1 else unit.loop
+
+    def outer_loops(self, unit: Unit, level: int) -> tuple[Loop, ...]:
+        loops = unit.loop.body.loops[:-1]
+        if level > self.clocks.depth:
+            scope = self.clocks.running[level - 1 - self.clocks.depth][1]
+            loops = loops[: scope.info.depth - 1]
+        return loops
+
+    def guard_outer(self, unit: Unit, raised: Leaf, waited: Leaf, loops: tuple[Loop, ...], seen: dict[Leaf, np.ndarray]) -> Iterator:
+        """In each loop around, the last wait of the iteration before must be known where the first set is."""
+        raised.guards = []
+        for loop in loops:
+            if not seen[raised][loop.info.depth] < SPAN - waited.pos:
+                yield (unit, raised, waited, loop)
+                return
+            raised.guards.append((loop.info.depth, 1, waited.pos))
+
+    # -- whole tree ---------------------------------------------------------------------------------------------------------------
+
+    def run(self, check) -> None:
+        self.clocks.check, self.clocks.checking = check, True
+        try:
+            self.clocks.block(self.root, self.clocks.fresh())
+        finally:
+            self.clocks.checking = False
+
+    def prune(self) -> None:
+        """Takes out each unit without which everything is still in order."""
+        for unit in [*(u for u in self.placed.units if not u.acknowledges), *(u for u in self.placed.units if u.acknowledges)]:
+            if self.obviously_needed(unit):
+                continue
+            self.placed.take_out(unit)
+            if self.holds():
+                self.placed.units.remove(unit)
+            else:
+                for leaf in unit.leaves:
+                    self.placed.restore(leaf)
+
+    def obviously_needed(self, unit: Unit) -> bool:
+        """True in straight-line code of the function: later units are later waits, and cannot make an earlier one redundant."""
+        return unit.loop is None and not unit.acknowledges and all(x.block is self.root and isinstance(x.anchor[0], Leaf) for x in unit.leaves)
+
+    def holds(self) -> bool:
+        """True where all dependences are in order and no flag is raised twice."""
+        clocks = self.clocks
+
+        def check(leaf: Leaf, state: State) -> None:
+            for d in leaf.deps:
+                if not clocks.ordered(state, d):
+                    raise Violated
+            for level, back, pos in leaf.guards:
+                if not clocks.known(state, leaf.unit.src, leaf.unit.dst, level, back, pos):
+                    raise Violated
+
+        try:
+            self.run(check)
+        except Violated:
+            return False
+        return True
+
+
+def _loops(block: Block) -> Iterator[Loop]:
+    """Loops in a block that are in no other loop of it, in order."""
+    for item in list(block.items):
+        if isinstance(item, Loop):
+            yield item
+        elif isinstance(item, Branch):
+            for arm in item.arms:
+                yield from _loops(arm)
+
+
+def _blocks(block: Block) -> Iterator[Block]:
+    yield block
+    for item in block.items:
+        for inner in blocks_of(item):
+            yield from _blocks(inner)

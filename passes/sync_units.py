@@ -1,0 +1,124 @@
+"""Synchronisation units, and putting them into a tree: flags of one set and one wait, primed rings of flags around a loop, barriers."""
+
+from bisect import bisect_left, insort
+from dataclasses import dataclass, field
+
+from .sync_clocks import Clocks
+from .sync_tree import GAP, Block, Leaf, Loop, Node, ancestor, common_block
+
+ALL = "ALL"
+
+
+@dataclass(eq=False)
+class Unit:
+    """A flag from `src` to `dst`, or (src == dst, or ALL) a barrier of that pipe.
+
+    `depth`: flags raised before `scope` begins and drained after it (0: none).  `loop`: the loop whose iterations it counts; `ids`: event
+    ids that it takes in turn, by iterations of `loop` counted through from `counts_from` on.  `cause`: the command that needs it.  `acknowledges`: it only makes another unit's ids free again.
+    """
+
+    src: str
+    dst: str
+    cause: Leaf
+    depth: int = 0
+    loop: Loop | None = None
+    scope: Loop | None = None
+    acknowledges: bool = False
+    ids: int = 1
+    base: int = -1
+    counts_from: Loop | None = None
+    leaves: list[Leaf] = field(default_factory=list)
+
+    @property
+    def barrier(self) -> bool:
+        """True for a barrier."""
+        return self.src == self.dst
+
+    def leaf(self, kind: str) -> Leaf:
+        """Its set, wait, prime or drain."""
+        return next(leaf for leaf in self.leaves if leaf.kind == kind)
+
+    @property
+    def order(self) -> int:
+        """Where it begins."""
+        return min(leaf.pos for leaf in self.leaves)
+
+
+class Placement:
+    """Puts units into a tree, and takes them out again."""
+
+    def __init__(self, root: Block, clocks: Clocks) -> None:
+        self.clocks = clocks
+        self.units: list[Unit] = []
+        self.counts: dict[tuple[int, bool], int] = {}
+        self.positions: dict[str, list[int]] = {pipe: [] for pipe in clocks.pipes}
+        for leaf in root.leaves():
+            if leaf.pipe in self.positions:
+                self.positions[leaf.pipe].append(leaf.pos)
+
+    def order(self, p: Leaf, q: Leaf, loop: Loop | None, distance: int, scope: Loop | None) -> Unit:
+        """A unit that puts p before q, which runs `distance` iterations of `loop` later."""
+        if p.pipe == q.pipe:
+            block = loop.body if distance else common_block(p, q)
+            return self.barrier(p.pipe, ancestor(q, block), q)
+        return self.carried(p, q, loop, distance, scope) if distance else self.forward(p, q)
+
+    def barrier(self, pipe: str, node: Node, cause: Leaf) -> Unit:
+        """A barrier right before a node."""
+        unit = Unit(pipe, pipe, cause)
+        self.put(unit, "barrier", pipe, node, False)
+        self.units.append(unit)
+        return unit
+
+    def forward(self, p: Leaf, q: Leaf) -> Unit:
+        """Set right after what p is in, wait right before what q is in, in the innermost block that both are in."""
+        block = common_block(p, q)
+        unit = Unit(p.pipe, q.pipe, q, 0, block.loops[-1] if block.loops else None)
+        self.put(unit, "set", p.pipe, ancestor(p, block), True)
+        self.put(unit, "wait", q.pipe, ancestor(q, block), False)
+        self.units.append(unit)
+        return unit
+
+    def carried(self, p: Leaf, q: Leaf, loop: Loop, distance: int, scope: Loop) -> Unit:
+        """Wait before q and set after p in the loop's body; as many flags as the distance are raised before `scope` and drained after it.
+
+        A single flag that is waited for before it is set keeps turning whatever the loops around do: it is primed outside of all of them.
+        """
+        before, after = ancestor(q, loop.body), ancestor(p, loop.body)
+        if distance == 1 and before.pos <= after.pos:
+            scope = loop.body.loops[0]
+        unit = Unit(p.pipe, q.pipe, q, distance, loop, scope)
+        self.put(unit, "prime", p.pipe, scope, False)
+        self.put(unit, "wait", q.pipe, before, False)
+        self.put(unit, "set", p.pipe, after, True)
+        self.put(unit, "drain", q.pipe, scope, True)
+        self.units.append(unit)
+        return unit
+
+    def put(self, unit: Unit, kind: str, pipe: str, node: Node, after: bool) -> Leaf:
+        """A leaf of a unit beside a node, behind what stands there already."""
+        count = self.counts[id(node), after] = self.counts.get((id(node), after), 0) + 1
+        made = isinstance(node, Leaf) and node.anchor is not None
+        step = 1 if made else 1 << 9
+        pos = node.end + count * step if after else node.pos - (1 << 8) + count if made else node.pos - GAP // 2 + count * step
+        leaf = Leaf(kind, pipe, unit.cause.op, unit=unit, pos=pos)
+        leaf.anchor = node.anchor if made else (node, after)
+        leaf.block = node.block
+        unit.leaves.append(leaf)
+        self.restore(leaf)
+        return leaf
+
+    def restore(self, leaf: Leaf) -> None:
+        """Puts a leaf at its position."""
+        items = leaf.block.items
+        items.insert(bisect_left(items, leaf.pos, key=lambda item: item.pos), leaf)
+        if leaf.pipe in self.positions:
+            insort(self.positions[leaf.pipe], leaf.pos)
+
+    def take_out(self, unit: Unit) -> None:
+        """Removes a unit from the tree."""
+        for leaf in unit.leaves:
+            items, positions = leaf.block.items, self.positions.get(leaf.pipe)
+            del items[bisect_left(items, leaf.pos, key=lambda item: item.pos)]
+            if positions:
+                del positions[bisect_left(positions, leaf.pos)]
