@@ -9,7 +9,8 @@ from .assembly_symbols import Symbols
 from .errors import ParseError, PtocError, VerifyError
 from .mlir import ir
 
-_RULE = re.compile(r"'[\w.]+'(:| op )|op |'operandSegmentSizes' attribute")
+_RULE = re.compile(r"'[\w.]+'(:| op )|op |'operandSegmentSizes' attribute|expected '.*' but got '")
+"""Messages of the verifier (of a class's rules, of MLIR, of the types that a class declares); all others are the parser's."""
 _OP_NAME = re.compile(r'"?([a-z_]\w*\.[\w.]+)')
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from .assembly_scan import ENUMS, STRING, DialectText, Scanner, quote, unquote
 from .errors import ParseError
 
-_BARE = re.compile(r"(\w+)\s*(?:<(.*)>|(.*))$", re.S)
+_BARE = re.compile(r"([A-Za-z_]\w*)\s*(?:<(.*)>|(.*))$", re.S | re.ASCII)
 _ELEMENT = re.compile(r"(!?[A-Za-z_][\w$.]*)")
 _INNER = re.compile(rf"!(\w+\.\w+)<({STRING})>|#\w+\.attr<({STRING}), ({STRING})>|{STRING}")
 
@@ -18,7 +18,7 @@ class Symbols:
     def __init__(self, dialects: Sequence[DialectText]) -> None:
         self.dialects = {d.prefix: d for d in dialects}
         prefixes = "|".join(map(re.escape, self.dialects))
-        self.pattern = rf"[!#](?:{prefixes})(?:\.[A-Za-z_]\w*(?![\w.])|(?=\s*<))"
+        self.pattern = rf"[!#](?:{prefixes})(?:\.[A-Za-z_][A-Za-z0-9_]*(?![\w.])|(?=\s*<))"
         self._symbol = re.compile(rf"{STRING}|({self.pattern})")
         self._types: dict[tuple[str, str, str], Any] = {}
         self._spans: dict[str, str] = {}

@@ -104,13 +104,20 @@ class PtoOp(t.Pto.Operation):
 
     @staticmethod
     def verify_invariants(op: Any) -> bool:
-        """MLIR's hook: reports each broken rule at the op's location."""
-        ok = True
-        rec = record(op.operation if hasattr(op, "operation") else op)
-        for message in rec.cls.rules(rec):
-            rec.op.location.emit_error(f"'{rec.cls.spelling}': {message}")
-            ok = False
-        return ok
+        """MLIR's hook: reports each broken rule at the op's location.
+
+        A rule may take for granted that operands are there and of the right kinds; where that fails, this is what is reported.
+        """
+        operation = op.operation if hasattr(op, "operation") else op
+        cls = REGISTRY[operation.name]
+        try:
+            broken = list(cls.rules(record(operation)))
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            got = ", ".join(str(value.type) for value in operation.operands)
+            broken = [f"operands or attributes are missing or of a wrong kind; got operands ({got})"]
+        for message in broken:
+            operation.location.emit_error(f"'{cls.spelling}': {message}")
+        return not broken
 
     @classmethod
     def evaluate(cls, values: dict[str, Any], attributes: dict[str, Any]) -> dict[str, np.ndarray]:

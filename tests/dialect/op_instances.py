@@ -47,7 +47,7 @@ def create(case: Case) -> ir.Operation:
         sizes.append(len(mine))
         operands += [ir.Operation.create("test.value", results=[types[n]]).result for n in mine]
     attributes = {name: attribute(value) for name, value in case.attributes.items()}
-    if set(cls.segments()) != {"single"}:
+    if set(cls.segments()) - {"single"}:
         attributes["operandSegmentSizes"] = ir.DenseI32ArrayAttr.get(sizes)
     results = [types[name] for name in cls.result_names()]
     name = next(name for name, other in REGISTRY.items() if other is cls)

@@ -97,6 +97,20 @@ def test_a_rule_of_mlir_names_ops_as_the_text_does() -> None:
     assert "section_cube" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('"pto.tadd"(%n, %n, %n) : (index, index, index) -> ()', r"are missing or of a wrong kind; got operands \(index, index, index\)"),
+        (f'"pto.tadd"(%a) : ({TILE}) -> ()', r"'pto.tadd': expects exactly 3 operands, but got 1"),
+        ('%q = "pto.alloc_tile"() {operandSegmentSizes = "none"} : () -> ' + TILE, r"'pto.alloc_tile': operands or attributes are missing or of a wrong kind"),
+    ],
+)
+def test_an_op_of_wrong_kinds_in_generic_form_is_a_verify_error(line: str, message: str) -> None:
+    with pytest.raises(VerifyError, match=rf"^bad.pto:4:\d+: .*{message}") as caught:
+        parse(body(line), "bad.pto")
+    assert "'pto." in str(caught.value)
+
+
 def test_a_place_in_a_multi_line_op_is_that_of_its_token() -> None:
     text = body("pto.tadd ins(%a, %b :", f"         {TILE}, // first", "         !pto.tile_buf<vec, 16x128xf31>)", f"    outs(%a : {TILE})")
     with pytest.raises(ParseError, match=r"^bad.pto:6:12: 'pto.tadd': unknown element type 'f31'"):
