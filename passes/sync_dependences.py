@@ -119,7 +119,7 @@ class _Finder:
         for d in steps if self.moves(loop, p, q) else steps[:1]:
             if conflict(self.symbols, p, q, Step(loop.info, d, common)):
                 return min(d, FARTHEST)
-        if isinstance(p, View) and isinstance(q, View) and most == 2 * FARTHEST and self.approach(loop, p, q, common):
+        if isinstance(p, View) and isinstance(q, View) and p.root == q.root and most == 2 * FARTHEST and self.approach(loop, p, q, common):
             return FARTHEST
         return None
 
