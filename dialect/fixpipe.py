@@ -5,7 +5,7 @@ Source: pto-isa 3186c381, include/pto/cpu/common.hpp (quantize_element) and incl
 
 import numpy as np
 
-CASTS = {"f32": ("f32", "f16", "bf16"), "i32": ("i32",)}
+CASTS = {"f32": ("f32", "f16", "bf16"), "i32": ("i32", "f32", "f16", "bf16")}
 """Accumulator type to the types that it is stored as without a scale."""
 
 SCALED = {"f32": ("i8", "ui8"), "i32": ("i8", "ui8", "f16")}

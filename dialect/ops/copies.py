@@ -60,8 +60,8 @@ class ChipCopy(TransferOp):
             quantised = bool({"pre_quant_scalar", "fp"} & set(record.operands))
             acc, kept = record.tile("src").dtype.name, record.tile("dst").dtype.name
             yield from filter(None, (fixpipe.storable(acc, kept, quantised),))
-            if acc == kept and arch_of(record) == "a3":
-                yield f"a3 keeps no {acc} accumulator in L1: store it as f16 or bf16, or with a scale"
+            if not quantised and (acc, kept) not in (("f32", "f16"), ("f32", "bf16")) and arch_of(record) == "a3":
+                yield f"a3 keeps an accumulator in L1 as f16 or bf16 from f32, or with a scale; got {kept} from {acc}"
         else:
             yield from (f"{what} needs an acc tile as src; got {route[0]}" for what in fix_options(record))
             if route[1] != "bias":

@@ -59,6 +59,12 @@ def size_rules(view: View, tile: TileType, names: tuple[str, str]) -> Iterator[s
         yield f"{names[0]} and the valid part of {names[1]} must have one shape; got {view} and {tile.v_rows}x{tile.v_cols}x{tile.dtype}"
 
 
+def given(record: Record, name: str) -> str:
+    """What stands where a view should."""
+    type_ = record.types[name]
+    return f"a {type_.loc} tile" if isinstance(type_, TileType) else str(record.operands[name].type)
+
+
 def is_transposed(view: ViewRef) -> bool:
     """True where columns, not rows, lie in one piece (layout dn)."""
     if len(view.shape) < 2 or 1 in view.shape[-2:]:
@@ -93,7 +99,7 @@ class TLoad(TransferOp, name="tload"):
     def rules(cls, record: Record) -> Iterator[str]:
         src, dst = record.types["src"], record.tile("dst")
         if not isinstance(src, View):
-            yield "src must be a view of global memory; got " + (f"a {src.loc} tile" if isinstance(src, TileType) else str(src))
+            yield f"src must be a view of global memory; got {given(record, 'src')}"
             return
         if dst.loc not in ("vec", "mat"):
             yield f"dst must be a vec or mat tile; got {dst.loc}"
@@ -133,7 +139,7 @@ class StoreOp(TransferOp):
     def rules(cls, record: Record) -> Iterator[str]:
         src, dst = record.tile("src"), record.types["dst"]
         if not isinstance(dst, View):
-            yield "dst must be a view of global memory; got " + (f"a {dst.loc} tile" if isinstance(dst, TileType) else str(dst))
+            yield f"dst must be a view of global memory; got {given(record, 'dst')}"
             return
         if src.loc not in ("vec", "acc", "mat"):
             yield f"src must be a vec, acc or mat tile; got {src.loc}"

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 import numpy as np
-
 from ptoc.machine.work import Scalar, Transfer, Vector, WorkItem
 
 from ..dtypes import DTYPES
@@ -161,7 +160,7 @@ class TMrgSort(VectorOp, name="tmrgsort"):
     def rules(cls, record: Record) -> Iterator[str]:
         given = [n for n in SOURCES if n in record.operands]
         one = "block_len" in record.operands
-        if one and len(given) != 1 or not one and given not in [list(SOURCES[:n]) for n in range(2, MERGED_LISTS + 1)]:
+        if (one and len(given) != 1) or (not one and given not in [list(SOURCES[:n]) for n in range(2, MERGED_LISTS + 1)]):
             yield f"with block_len there is one source, without it 2 to {MERGED_LISTS}; got {', '.join(given)}"
         if not one and "tmp" not in record.operands:
             yield "a merge of several sources needs a tmp tile"

@@ -80,7 +80,7 @@ def test_a_scale_stores_bytes_only() -> None:
     ("tiles", "message"),
     [
         ({"src": f"acc, 16x64xf32{ACC}", "dst": "vec, 16x64xf32"}, "a3 has no way from acc to vec: go through global memory"),
-        ({"src": f"acc, 16x64xf32{ACC}", "dst": f"mat, 16x64xf32{NZ}"}, "a3 keeps no f32 accumulator in L1"),
+        ({"src": f"acc, 16x64xf32{ACC}", "dst": f"mat, 16x64xf32{NZ}"}, "in L1 as f16 or bf16 from f32, or with a scale; got f32 from f32"),
     ],
 )
 def test_a3_lacks_ways_that_a5_has(tiles: dict[str, str], message: str) -> None:

@@ -31,6 +31,7 @@ CASES = (
             (f"acc, 32x32xf32{ACC}", "gm, 32x32xf16", {"reluPreMode": "relu_pre_mode normal_relu"}),
             (f"acc, 32x32xf32{ACC}", "gm, 32x32xbf16", {}),
             (f"acc, 32x32xi32{ACC}", "gm, 32x32xi32", {}),
+            (f"acc, 32x32xi32{ACC}", "gm, 32x32xf16", {}),
             (f"acc, 32x32xf32{ACC}", "gm, 32x32xf32", {"atomicType": "atomic_type atomic_add", "reluPreMode": "relu_pre_mode normal_relu"}),
         )
     ]
