@@ -246,9 +246,14 @@ class TExtractFp(Extract, name="textract_fp"):
 
 
 class Insert(Windowed):
-    """dst[index_row + i, index_col + j] = src[i, j]; the rest of dst stays (see `narrow`)."""
+    """dst[index_row + i, index_col + j] = src[i, j]; the rest of dst stays.
+
+    That is why dst is also among `reads`.  `partial` names it: once `narrow` has cut it down to the window, it is only written.
+    """
 
     larger, smaller = "dst", "src"
+    reads = ("src", "dst")
+    partial = ("dst",)
 
     @classmethod
     def internals_of(cls, record: Record) -> dict[str, Any]:
@@ -287,6 +292,6 @@ class TInsertFp(Insert, name="tinsert_fp"):
     index_row: Operand[Any]
     index_col: Operand[Any]
     dst: Operand[Tile]
-    reads = ("src", "fp")
+    reads = ("src", "fp", "dst")
     format = window_format("src", "fp")
     cpp = "TINSERT_FP({dst}, {src}, {fp}, {index_row}, {index_col});"

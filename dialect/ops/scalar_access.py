@@ -73,12 +73,14 @@ class TGetVal(ScalarOp, name="tgetval"):
 
 
 class TSetVal(ScalarOp, name="tsetval"):
-    """The element at flat index `offset` of dst's storage = val; the others stay (see `narrow`).  Source: pto-isa, Tile::SetValue."""
+    """The element at flat index `offset` of dst's storage = val; the others stay.  Source: pto-isa, Tile::SetValue."""
 
     dst: Operand[Tile]
     offset: Operand[Any]
     val: Operand[Any]
+    reads = ("dst",)
     writes = ("dst",)
+    partial = ("dst",)
     format = "`ins` `(` $offset `,` $val `:` type($offset) `,` type($val) `)` `outs` `(` $dst `:` type($dst) `)` attr-dict"
     cpp = "{dst}.SetValue({offset}, {val});"
 
@@ -147,7 +149,9 @@ class StoreScalar(GlobalScalar, name="store_scalar"):
     ptr: Operand[PtrType]
     offset: Operand[Any]
     value: Operand[Any]
+    reads = ("ptr",)
     writes = ("ptr",)
+    partial = ("ptr",)
     format = "$value `,` $ptr `[` $offset `]` attr-dict `:` type($ptr) `,` type($value)"
     cpp = "*({ptr} + {offset}) = {value};"
 

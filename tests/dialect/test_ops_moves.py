@@ -146,6 +146,14 @@ def test_a_window_names_the_bytes_that_it_touches() -> None:
         assert cls.narrow(operands, {}) == {larger: window, smaller: small, "index_row": 0, "index_col": 0}
 
 
+@pytest.mark.parametrize("op", ["pto.tinsert", "pto.tinsert_fp", "pto.tsetval", "pto.store_scalar"])
+def test_what_is_written_in_part_is_also_read(op: str) -> None:
+    """Else its earlier contents would count as dead; `partial` names what is only written once it is narrowed to its part."""
+    cls = class_of(Case(op, {}))
+    assert cls.partial == cls.writes
+    assert set(cls.partial) <= set(cls.reads)
+
+
 def test_one_element_goes_by_the_scalar_unit() -> None:
     one = next(c for c in copies.CASES if c.op == "pto.textract" and "valid=1x1" in c.tiles["dst"])
     with built(one) as record:
