@@ -90,8 +90,10 @@ def compile_for_cpu(text: str, kernels: tuple[Kernel, ...], folder: Path) -> Cpu
     (folder / "kernel.cpp").write_text(text)
     driver = folder / "driver.cpp"
     launched = [k for k in kernels if k.launched]
-    kinds = {kind: any(kind in k.kinds for k in launched) for kind in ("cube", "vector")}
-    driver.write_text(render("cpu_driver.cpp.j2", {"kernels": launched, "kinds": kinds}))
+    # A kernel without tiles runs on either kind of core; here on vector cores.
+    runs_on = {k.name: k.kinds or ("vector",) for k in launched}
+    kinds = {kind: any(kind in used for used in runs_on.values()) for kind in ("cube", "vector")}
+    driver.write_text(render("cpu_driver.cpp.j2", {"kernels": launched, "runs_on": runs_on, "kinds": kinds}))
     (folder / "cpu_pipes.hpp").write_text(render("cpu_pipes.hpp", {}))
     (folder / "stdfloat").write_text(render("stdfloat.hpp", {}))
     binary = folder / "driver"

@@ -293,7 +293,7 @@ def test_a_view_carried_by_a_loop_is_refused() -> None:
         scf.yield %x : {view}
       }}
     """
-    with pytest.raises(NotSupportedError, match="k.pto:7: a loop or branch that carries !pto.tensor_view.* has no C\\+\\+ form"):
+    with pytest.raises(NotSupportedError, match=r"k.pto:7: a loop or branch that carries !pto.tensor_view.* has no C\+\+ form"):
         cpp(function(body, "%p: !pto.ptr<f32>"))
 
 
