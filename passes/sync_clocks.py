@@ -60,7 +60,9 @@ class State:
 
 
 class Clocks:
-    """The analysis of one tree.  `check(leaf, state)` is called before each command while `checking` (not while a head settles)."""
+    """The analysis of one tree.  `peel`: first iterations that are gone through one by one, which tells more and takes longer.
+
+    `check(leaf, state)` is called before each command while `checking` (not while a head settles)."""
 
     def __init__(self, pipes: Iterable[str], depth: int, running: list[tuple[Loop, Loop]]) -> None:
         self.pipes = {pipe: i for i, pipe in enumerate(pipes)}
@@ -68,9 +70,13 @@ class Clocks:
         self.levels = 1 + depth + len(running)
         for number, (loop, _) in enumerate(running):
             loop.running.append(1 + depth + number)
+        self.peel = 0
+        self.drains: dict[Loop, list[Leaf]] = {}
         self._masks: dict[int, np.ndarray] = {}
         self.check: Callable[[Leaf, State], None] = lambda leaf, state: None
         self.checking = False
+        self.heads: list[Loop] = []  # loops that are settling, outermost first
+        self.rounds: dict[Loop, State] = {}  # what the loops in them came to in their last round
 
     def level(self, loop: Loop | None, scope: Loop | None) -> int:
         """The level of a loop's own activation, or the running one counted through `scope`."""
@@ -177,23 +183,50 @@ class Clocks:
 
     def loop(self, loop: Loop, state: State) -> State:
         """The state after a loop: its head is joined with the end of its body until nothing changes."""
-        head = self.head(loop, state)
-        end = self.block(loop.body, self.next_iteration(loop, head.copy()))
-        return end if loop.trips else self.join([head, end])
+        ways = [] if loop.trips else [state.copy()]
+        self.enter(loop, state)
+        for turn in range(self.peel):
+            if loop.trips == turn:
+                break
+            state = self.block(loop.body, self.next_iteration(loop, state))
+            if loop.trips is None or loop.trips == turn + 1:
+                ways.append(state.copy())
+        if loop.trips is None or loop.trips > self.peel:
+            head = self.settled(loop, state)
+            ways.append(self.block(loop.body, self.next_iteration(loop, head)))
+        for way in ways:
+            self.drain(loop, way)
+        return self.join(ways)
 
-    def head(self, loop: Loop, state: State) -> State:
-        """What holds at the end of any iteration and on entry."""
+    def drain(self, loop: Loop, state: State) -> None:
+        """What the drains right after a loop will tell, noted before ways of leaving it are joined: each way knows its part from elsewhere."""
+        for leaf in self.drains.get(loop, ()):
+            for row in state.flags.get(leaf.unit, ())[: leaf.unit.depth]:
+                self.learn(leaf.pipe, state.ages[row], state)
+
+    def enter(self, loop: Loop, state: State) -> None:
+        """Begins an activation: nothing of it has run."""
         state.ages[:, :, loop.info.depth] = NEVER
         for number, (_, scope) in enumerate(self.running):
             if scope is loop:
                 state.ages[:, :, 1 + self.depth + number] = NEVER
+
+    def settled(self, loop: Loop, state: State) -> State:
+        """What holds at the end of any iteration and on entry."""
         checking, self.checking = self.checking, False
-        head = state
+        if not self.heads:
+            self.rounds.clear()
+        # While a loop around settles, its rounds only ever know less: what this loop came to in the round before is a sound start.
+        head = self.join([state, self.rounds[loop]]) if loop in self.rounds else state
+        self.heads.append(loop)
         for turn in range(1, 1000):
             end = self.block(loop.body, self.next_iteration(loop, head.copy()))
             joined = self.join([head, end])
             if self.same(joined, head):
                 self.checking = checking
+                self.heads.pop()
+                if self.heads:
+                    self.rounds[loop] = head
                 return head
             if turn > PATIENCE:
                 joined.ages[joined.ages > head.ages[: len(joined.ages)]] = UNKNOWN

@@ -15,6 +15,8 @@ from .sync_tree import Block, Branch, Function, Leaf, Loop, ancestor, blocks_of,
 from .sync_units import ALL, Placement, Unit
 
 MOST_IDS = 8
+PEELED = 20_000
+"""Up to so many commands, loops counted threefold, units are tested with their loops' first iterations peeled."""
 
 
 def solve(function: Function, found: list[Dependence]) -> Placement:
@@ -23,7 +25,6 @@ def solve(function: Function, found: list[Dependence]) -> Placement:
     solver.settle(function.root, None)
     solver.free_ids()
     solver.prune()
-    solver.count_ids()
     return solver.placed
 
 
@@ -48,7 +49,8 @@ class _Solver:
         if scope is None:
             self.forward(block, state, scope)
             return
-        head = self.clocks.head(scope, state)
+        self.clocks.enter(scope, state)
+        head = self.clocks.settled(scope, state)
         self.forward(block, self.clocks.next_iteration(scope, head), scope)
         while violated := self.violations(scope, self.entry(scope), lambda d: bool(d.distance) and d.scope is scope):
             first = min(violated, key=lambda d: (d.distance, d.q.pos, -d.p.pos))
@@ -240,6 +242,8 @@ class _Solver:
 
     def prune(self) -> None:
         """Takes out each unit without which everything is still in order."""
+        leaves = sum(3 ** len(leaf.block.loops) for leaf in self.root.leaves())
+        self.clocks.peel = 2 if leaves <= PEELED else 0
         for unit in [*(u for u in self.placed.units if not u.acknowledges), *(u for u in self.placed.units if u.acknowledges)]:
             if self.obviously_needed(unit):
                 continue
@@ -249,6 +253,7 @@ class _Solver:
             else:
                 for leaf in unit.leaves:
                     self.placed.restore(leaf)
+        self.clocks.peel = 0
 
     def obviously_needed(self, unit: Unit) -> bool:
         """True in straight-line code of the function: later units are later waits, and cannot make an earlier one redundant."""
