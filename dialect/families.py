@@ -80,8 +80,15 @@ def arch_of(record: Record) -> str:
     while op.parent is not None:
         op = op.parent
         op = getattr(op, "operation", op)
-    attributes = op.attributes
-    return ir.StringAttr(attributes["pto.target_arch"]).value if "pto.target_arch" in attributes else ""
+    return target_arch(op)
+
+
+def target_arch(module: ir.Operation) -> str:
+    """What `pto.target_arch` of a module says: "a3" (also written a2a3) or "a5"; "" where it is absent."""
+    if "pto.target_arch" not in module.attributes:
+        return ""
+    text = ir.StringAttr(module.attributes["pto.target_arch"]).value
+    return "a3" if text == "a2a3" else text
 
 
 def scratch(values: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -135,11 +142,6 @@ class VectorOp(PtoOp):
         tiles = [n for n, x in record.types.items() if hasattr(x, "loc")]
         yield from in_memory(record, "vec", *tiles)
         yield from of_dtype(record, cls.dtypes, *cls.typed(record))
-
-    @classmethod
-    def internals_of(cls, record: Record) -> dict[str, Any]:
-        """What the library does inside this instance."""
-        return cls.internals
 
     @classmethod
     def typed(cls, record: Record) -> tuple[str, ...]:

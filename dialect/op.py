@@ -98,6 +98,11 @@ class PtoOp(t.Pto.Operation):
         return cls.pipe
 
     @classmethod
+    def internals_of(cls, record: Record) -> dict[str, Any]:
+        """What the library does inside this instance."""
+        return cls.internals
+
+    @classmethod
     def rules(cls, record: Record) -> Iterator[str]:
         """Every broken rule, as the text after 'pto.name': what the rule is and what was got."""
         return iter(())

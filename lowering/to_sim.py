@@ -189,6 +189,8 @@ def command(stream: Stream, rec: Record, pipe: str, extra: dict[str, ir.Value] |
         names.append(name)
         values.append(value)
     kept = {key: attr for key, attr in rec.op.attributes.items() if key not in ("operandSegmentSizes", *INDEX_ATTRIBUTES)}
+    if rec.cls.internals_of(rec).get("drained"):
+        kept["drained"] = ir.BoolAttr.get(True)
     results = [stream.type(r.type) for r in rec.op.results]
     op = stream.emit(
         "fetch" if results else "command",

@@ -8,7 +8,9 @@ from ptoc.dialect.mlir import ir
 from ptoc.dialect.op import location_text
 
 from .canonicalize import Canonicalize
+from .inline_calls import InlineCalls
 from .insert_sync import InsertSync
+from .lower_events import LowerEvents
 from .lower_pipes import LowerPipes
 from .multi_buffer import MultiBuffer
 from .plan_memory import PlanMemory
@@ -25,6 +27,9 @@ class Pass(Protocol):
 
 
 PIPELINE: tuple[Pass, ...] = (
+    # One function per kernel, flags in one spelling: what follows looks at neither calls nor events.
+    InlineCalls(),
+    LowerEvents(),
     # Fewer ops first: everything after it has less to look at, and constants make sizes known.
     Canonicalize(),
     # Pipes before buffers: which engine touches a tile is known only when pushes and pops are.

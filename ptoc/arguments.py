@@ -14,12 +14,16 @@ from ptoc.frontend import Kernel
 
 @dataclass
 class Arguments:
-    """What a kernel is run with: numbers by name, arrays by tensor name (inputs and, zeroed, outputs), and the blocks to launch."""
+    """What a kernel is run with: numbers by name, arrays by tensor name (inputs and, zeroed, outputs), and the blocks to launch.
+
+    `updated`: outputs whose contents before the run matter, since the kernel reads them too.
+    """
 
     numbers: dict[str, Any] = field(default_factory=dict)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
     blocks: int = 1
+    updated: tuple[str, ...] = ()
 
 
 def parse_definitions(texts: tuple[str, ...]) -> dict[str, str]:

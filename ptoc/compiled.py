@@ -5,9 +5,10 @@ from functools import cached_property
 from typing import Any
 
 from ptoc.dialect import assembly
+from ptoc.dialect.assembly_names import keep_argument_names
 from ptoc.dialect.errors import NotSupportedError, PtocError
+from ptoc.dialect.families import target_arch
 from ptoc.dialect.mlir import func, ir
-from ptoc.dialect.op import plain
 from ptoc.dialect.sim_text import parse_sim, sim_to_text
 from ptoc.frontend import Kernel
 from ptoc.lowering import lower
@@ -71,7 +72,8 @@ def compile_source(source: Source, chip: Chip, parameters: dict[str, Any] | None
         module = source.kernel.trace(arch=chip.arch, **parameters)
     else:
         module = assembly.parse(source.text, source.file)
-        _check_arch(module, chip, source.file)
+        _set_arch(module, chip, source.file)
+        keep_argument_names(module, source.text)
     remarks = run_passes(module, chip, pipeline_for(module, sync))
     return Compiled(entry_name(module, source.name), chip, source, module, lower(module), parameters, remarks)
 
@@ -89,8 +91,10 @@ def entry_name(module: ir.Module, default: str) -> str:
     return chosen[0].name.value if chosen else default
 
 
-def _check_arch(module: ir.Module, chip: Chip, file: str) -> None:
-    attributes = module.operation.attributes
-    if "pto.target_arch" in attributes and plain(attributes["pto.target_arch"]) != chip.arch:
-        wanted = plain(attributes["pto.target_arch"])
+def _set_arch(module: ir.Module, chip: Chip, file: str) -> None:
+    """Makes the chip's architecture the module's; raises PtocError where the text is for another one."""
+    wanted = target_arch(module.operation)
+    if wanted not in ("", chip.arch):
         raise PtocError(f"{file} is for arch {wanted}, chip {chip.name} is {chip.arch}; choose another with --chip")
+    with module.context:
+        module.operation.attributes["pto.target_arch"] = ir.StringAttr.get(chip.arch)

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from ptoc.dialect import assembly
 from ptoc.dialect.errors import PtocError
+from ptoc.dialect.families import target_arch
 from ptoc.dialect.mlir import ir
-from ptoc.dialect.op import plain
 from ptoc.machine.chip import load_chip
 from ptoc.passes.pipeline import pass_by_name, run_passes
 
@@ -47,8 +47,7 @@ def _optimised(text: str, file: str, passes: list, chip: str | None, print_after
 
 def chip_of(module: ir.Module) -> str:
     """A chip of a module's architecture; ascend910b1 where it states none."""
-    attributes = module.operation.attributes
-    arch = plain(attributes["pto.target_arch"]) if "pto.target_arch" in attributes else "a3"
+    arch = target_arch(module.operation) or "a3"
     if arch not in CHIP_OF_ARCH:
         raise PtocError(f"pto.target_arch must be one of {', '.join(CHIP_OF_ARCH)}; got '{arch}'")
     return CHIP_OF_ARCH[arch]

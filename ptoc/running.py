@@ -117,7 +117,7 @@ def memories_of(prepared: Prepared) -> Memories:
     """Fresh memories: inputs filled, all else unwritten."""
     chip, arguments = prepared.compiled.chip, prepared.arguments
     on_chip = {name: chip.capacity_bytes(name) for name in MEMORIES}
-    given = {f"gm:{n}": a for n, a in arguments.arrays.items() if n not in arguments.outputs}
+    given = {f"gm:{n}": a for n, a in arguments.arrays.items() if n not in arguments.outputs or n in arguments.updated}
     return Memories(on_chip, prepared.program.memories, given)
 
 

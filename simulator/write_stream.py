@@ -38,13 +38,15 @@ class Folded:
 
 
 def write_stream(
-    function: func.FuncOp, arch: str, sites: list[Site], vectors: int, hints: list[str]
+    function: func.FuncOp, arch: str, sites: list[Site], vectors: int, hints: list[str], instead: dict[str, Any] | None = None
 ) -> tuple[Callable[..., None], list[tuple[str, str | None]]]:
     """(run, arguments): run(append, block, blocks, sub, channels, load, *values) appends one core's commands.
 
     arguments: (name, element type or None for a number) of each.  New sites are added to `sites`, what may explain a deadlock to `hints`.
+    `instead`: functions on regions that replace the ordinary ones.
     """
     writer = _Writer(arch, sites, vectors, hints)
+    writer.scope |= instead or {}
     return writer.write(function)
 
 
