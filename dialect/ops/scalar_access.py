@@ -221,6 +221,7 @@ class TPrint(ScalarOp, name="tprint"):
     """Prints a tile of UB on the device; no effect on the program.  Source: pto-isa TPRINT."""
 
     src: Operand[Tile]
+    reads = ("src",)
     format = "`ins` `(` $src `:` type($src) `)` attr-dict"
     cpp = "TPRINT({src});"
 
