@@ -1,5 +1,6 @@
 """One run: arguments, elaboration, pricing, schedule, values, checks."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from .arguments import Arguments, kernel_inputs, kernel_values
 from .compiled import Compiled, compile_source
 from .foreign import foreign_arguments
 from .loading import Source
+from .redundancy import over_cases
 from .result import Result
 
 MEMORIES = ("ub", "l1", "l0a", "l0b", "l0c", "bias", "scaling")
@@ -53,8 +55,7 @@ def prepare(
         compiled = compile_source(source, chip, {}, sync)
         arguments = foreign_arguments(compiled, definitions, cores or 1, inputs)
         values = dict(arguments.numbers)
-    integers = {n: a for n, a in arguments.arrays.items() if a.dtype.kind in "iu" and n not in arguments.outputs}
-    program = elaborate(compiled.simulator_ir, compiled.name, _extents(arguments), arguments.blocks, integers)
+    program = elaborate(compiled.simulator_ir, compiled.name, _extents(arguments), arguments.blocks, _integers(arguments))
     return Prepared(compiled, arguments, values, program)
 
 
@@ -232,6 +233,26 @@ def describe_faults(report: SyncReport) -> list[str]:
 def check_compiled(
     source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str
 ) -> SyncReport:
-    """See api.check."""
+    """See api.check.  A unit is redundant only if no declared case of the same compiled kernel needs it."""
     prepared = prepare(source, chip, definitions, case, cores, inputs, sync)
-    return check(prepared.program, needs_barrier, redundancy=True)
+    report = check(prepared.program, needs_barrier, redundancy=True)
+    return over_cases(report, prepared.program, other_cases(prepared)) if source.kernel is not None else report
+
+
+def other_cases(prepared: Prepared) -> Iterator[Program]:
+    """Programs of the kernel's declared cases that the same compilation serves, smallest first."""
+    kernel, chip = prepared.compiled.kernel, prepared.compiled.chip
+    found = []
+    for name in kernel.cases:
+        values = kernel_values(kernel, name, {})
+        if all(values[k] == prepared.values[k] for k in kernel.parameters) and values != prepared.values:
+            found.append(values)
+    for values in sorted(found, key=lambda v: [v[n] for n in kernel.sizes]):
+        blocks = _blocks(kernel, values, None, chip)
+        arguments = _kernel_arguments(prepared.compiled, values, {}, blocks)
+        yield elaborate(prepared.compiled.simulator_ir, prepared.compiled.name, _extents(arguments), blocks, _integers(arguments))
+
+
+def _integers(arguments: Arguments) -> dict[str, np.ndarray]:
+    """Input tensors of integers: what control and addresses may depend on."""
+    return {n: a for n, a in arguments.arrays.items() if a.dtype.kind in "iu" and n not in arguments.outputs}
