@@ -96,7 +96,7 @@ def test_a_kernel_that_dies_says_why(tmp_path: Path) -> None:
 
 def test_cpp_that_does_not_compile_shows_the_first_errors(tmp_path: Path) -> None:
     _, kernels = kernel_text(parse(VADD), load_chip("ascend910b1"), "vadd")
-    with pytest.raises(SimulationError, match="the emitted C\\+\\+ does not compile: .*kernel.cpp:1:1: error:"):
+    with pytest.raises(SimulationError, match=r"the emitted C\+\+ does not compile: .*kernel.cpp:1:1: error:"):
         compile_for_cpu("nonsense", kernels, tmp_path)
 
 
