@@ -66,6 +66,7 @@ class PtoOp(t.Pto.Operation):
     pipe = ""
     reads = ()
     writes = ()
+    partial = ()
     cpp = ""
     internals = {}
 
@@ -101,6 +102,21 @@ class PtoOp(t.Pto.Operation):
     def internals_of(cls, record: Record) -> dict[str, Any]:
         """What the library does inside this instance."""
         return cls.internals
+
+    @classmethod
+    def reads_of(cls, record: Record) -> tuple[str, ...]:
+        """Operands whose data this instance reads."""
+        return cls.reads
+
+    @classmethod
+    def attributes_of(cls, record: Record) -> dict[str, Any]:
+        """What the meaning needs of this instance's types, beside its attributes."""
+        return {}
+
+    @classmethod
+    def narrow(cls, operands: dict[str, Any], attributes: dict[str, Any]) -> dict[str, Any]:
+        """The operands with each region cut to what is touched, once offsets are numbers; operands in `partial` are then only written."""
+        return operands
 
     @classmethod
     def rules(cls, record: Record) -> Iterator[str]:

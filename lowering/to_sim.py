@@ -189,6 +189,7 @@ def command(stream: Stream, rec: Record, pipe: str, extra: dict[str, ir.Value] |
         names.append(name)
         values.append(value)
     kept = {key: attr for key, attr in rec.op.attributes.items() if key not in ("operandSegmentSizes", *INDEX_ATTRIBUTES)}
+    kept |= {key: attribute(value) for key, value in rec.cls.attributes_of(rec).items()}
     if rec.cls.internals_of(rec).get("drained"):
         kept["drained"] = ir.BoolAttr.get(True)
     results = [stream.type(r.type) for r in rec.op.results]
@@ -200,7 +201,7 @@ def command(stream: Stream, rec: Record, pipe: str, extra: dict[str, ir.Value] |
         op=rec.cls.spelling,
         pipe=pipe,
         names=names,
-        reads=[n for n in names if _base(n, rec) in (*rec.cls.reads, *reads)],
+        reads=[n for n in names if _base(n, rec) in (*rec.cls.reads_of(rec), *reads)],
         writes=[n for n in names if _base(n, rec) in (*rec.cls.writes, *writes)],
         work=work_text(rec),
         attributes=ir.DictAttr.get(kept) if kept else None,

@@ -20,6 +20,11 @@ def _by_spelling() -> dict[str, type[PtoOp]]:
     return {cls.spelling: cls for cls in REGISTRY.values()}
 
 
+def narrowed(site: Site, operands: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
+    """The operands of one dynamic command, each region cut to what it touches."""
+    return tuple(op_class(site.op).narrow(dict(operands), site.attributes).items())
+
+
 def work_of(site: Site, text: str, operands: tuple[tuple[str, Any], ...]) -> tuple[WorkItem, ...]:
     """The work items of one dynamic command; alike commands share the computation."""
     key = tuple((name, v._replace(address=0) if type(v) is TileRef else v._replace(offset=0) if type(v) is ViewRef else None) for name, v in operands)

@@ -9,12 +9,12 @@ from typing import Any
 from ptoc.dialect.errors import NotSupportedError
 from ptoc.dialect.layout import TileRef, ViewRef
 from ptoc.dialect.mlir import func, ir
-from ptoc.dialect.op import location_of, plain
+from ptoc.dialect.op import PtoOp, location_of, plain
 
 from . import regions
 from .channel import Channel
 from .program import Command, Site
-from .work import work_of
+from .work import narrowed, op_class, work_of
 
 BINARY = {
     "addi": "{0} + {1}", "subi": "{0} - {1}", "muli": "{0} * {1}", "divsi": "quotient({0}, {1})", "divui": "{0} // {1}",
@@ -57,7 +57,7 @@ class _Writer:
         self.depth = 1
         self.values: dict[ir.Value, str | Folded] = {}
         self.scope: dict[str, Any] = {
-            "Command": Command, "TileRef": TileRef, "ViewRef": ViewRef, "Channel": Channel, "work_of": work_of,
+            "Command": Command, "TileRef": TileRef, "ViewRef": ViewRef, "Channel": Channel, "work_of": work_of, "narrowed": narrowed,
             **{n: getattr(regions, n) for n in ("part", "reshape", "view", "slice_", "advance", "quotient", "remainder", "Memory")},
         }  # fmt: skip
         self.count = 0
@@ -254,9 +254,22 @@ class _Writer:
         attributes = {named.name: plain(named.attr) for named in inner} if inner else {}
         site = self.site(op, "work", facts["op"], facts["pipe"], attributes=attributes)
         operands = _tuple([f"({name!r}, {self.text(v)})" for name, v in zip(facts["names"], op.operands)])
+        cls = op_class(facts["op"])
+        if cls.narrow.__func__ is not PtoOp.narrow.__func__:
+            operands = self.narrowed(site, operands, op)
+            facts["reads"] = [name for name in facts["reads"] if name not in cls.partial]
         work = f"work_of({site}, {facts['work']!r}, {operands})"
         command = f"Command({site}, -1, {work}, {operands}, {_tuple(map(repr, facts['reads']))}, {_tuple(map(repr, facts['writes']))})"
         self.append(command, self.known(*op.operands))
+
+    def narrowed(self, site: str, operands: str, op: ir.Operation) -> str:
+        """The operands with each region cut to what the command touches."""
+        expression = f"narrowed({site}, {operands})"
+        if self.known(*op.operands):
+            return self.fold(eval(expression, self.scope)).name
+        name = self.name("v")
+        self.line(f"{name} = {expression}")
+        return name
 
     def append(self, expression: str, known: bool) -> None:
         """Appends a command; one made of constants alone is made once."""

@@ -136,6 +136,10 @@ class StoreOp(TransferOp):
         return (*cls.reads, "dst") if is_atomic(record.attributes) else cls.reads
 
     @classmethod
+    def attributes_of(cls, record: Record) -> dict[str, Any]:
+        return {"atomic": True} if is_atomic(record.attributes) else {}
+
+    @classmethod
     def rules(cls, record: Record) -> Iterator[str]:
         src, dst = record.tile("src"), record.types["dst"]
         if not isinstance(dst, View):
