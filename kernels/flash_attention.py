@@ -43,22 +43,19 @@ def flash_attention(
     with ptoc.cube():
         for block in ptoc.range(ptoc.block_idx(), ptoc.ceil_div(S0, ROWS), ptoc.num_blocks()):
             cube = Cube(shape, q, k, v, qk, p, pv, block)
-            for t in ptoc.range(ahead):
-                cube.compute_qk(t)
-            for t in ptoc.range(tiles - ahead):
-                cube.compute_pv_and_qk(t, t + PRELOAD)
-            for t in ptoc.range(tiles - ahead, tiles):
-                cube.compute_pv(t)
+            for t in ptoc.range(tiles + ahead):
+                with ptoc.when(t < tiles):
+                    cube.compute_qk(t)
+                with ptoc.when(t >= ahead):
+                    cube.compute_pv(t - ahead)
     with ptoc.vector():
         for block in ptoc.range(ptoc.block_idx(), ptoc.ceil_div(S0, ROWS), ptoc.num_blocks()):
             vector = Vector(shape, qk, p, pv, block, PRELOAD + 1)
-            for t in ptoc.range(ahead):
-                vector.compute_p(t)
-            for t in ptoc.range(tiles - ahead):
-                vector.compute_p(t + PRELOAD)
-                vector.compute_gu(t)
-            for t in ptoc.range(tiles - ahead, tiles):
-                vector.compute_gu(t)
+            for t in ptoc.range(tiles + ahead):
+                with ptoc.when(t < tiles):
+                    vector.compute_p(t)
+                with ptoc.when(t >= ahead):
+                    vector.compute_gu(t - ahead)
             vector.finish(o)
 
 
@@ -104,72 +101,40 @@ class Cube:
         ptoc.mov(self.q0, q1)
 
     def compute_qk(self, t):
-        """QK of tile t, alone."""
+        """QK of tile t, sub-tile by sub-tile."""
+        s = self.s
         entry = self.qk.alloc()
-        for j in range(self.s.subs):
-            self._load_k(t, j)
-            self._multiply_qk(t, j, entry)
+        for j in range(s.subs):
+            first, n = s.columns(t, j)
+            with s.when(n):
+                k1, k0, qk0 = self.k1[j % 2][:, 0:n], self.k0[:, 0:n], self.qk0[0 : self.rows, 0:n]
+                ptoc.load(k1, self.k.T[:, first : first + n])
+                ptoc.mov(k0, k1)
+                ptoc.matmul(qk0, self.q0, k0)
+                ptoc.store(entry[0 : self.rows, j * s.sub : j * s.sub + n], qk0)
         self.qk.push(entry)
 
     def compute_pv(self, t):
-        """PV of tile t, alone."""
-        entry = self.p.pop()
-        for j in range(self.s.subs):
-            self._load_pv(t, j, entry)
-            self._multiply_pv(t, j)
-        self.p.free(entry)
-        self._push_pv()
-
-    def compute_pv_and_qk(self, t, later):
-        """PV of tile t and QK of a later one, sub-tile by sub-tile, so that each multiply hides the other's stores and loads."""
-        for j in range(self.s.subs):
-            self._load_k(later, j)
-        filled = self.p.pop()
-        empty = self.qk.alloc()
-        for j in range(self.s.subs):
-            self._load_pv(t, j, filled)
-            self._multiply_qk(later, j, empty)
-            self._multiply_pv(t, j)
-        self.p.free(filled)
-        self.qk.push(empty)
-        self._push_pv()
-
-    def _push_pv(self):
-        entry = self.pv.alloc()
-        ptoc.store(entry[0 : self.rows, :], self.pv0)
-        self.pv.push(entry)
-
-    def _load_k(self, t, j):
-        first, n = self.s.columns(t, j)
-        with self.s.when(n):
-            ptoc.load(self.k1[j % 2][:, 0:n], self.k.T[:, first : first + n])
-
-    def _load_pv(self, t, j, entry):
+        """PV of tile t, summed over its sub-tiles."""
         s = self.s
-        first, n = s.columns(t, j)
-        with s.when(n):
-            ptoc.load(self.v1[j % 2][0:n, :], self.v[first : first + n, :])
-            ptoc.load(self.p1[j % 2][0 : self.rows, 0:n], entry[0 : self.rows, j * s.sub : j * s.sub + n])
-
-    def _multiply_qk(self, t, j, entry):
-        s = self.s
-        _, n = s.columns(t, j)
-        with s.when(n):
-            k0, qk0 = self.k0[:, 0:n], self.qk0[0 : self.rows, 0:n]
-            ptoc.mov(k0, self.k1[j % 2][:, 0:n])
-            ptoc.matmul(qk0, self.q0, k0)
-            ptoc.store(entry[0 : self.rows, j * s.sub : j * s.sub + n], qk0)
-
-    def _multiply_pv(self, t, j):
-        _, n = self.s.columns(t, j)
-        with self.s.when(n):
-            p0, v0 = self.p0[0 : self.rows, 0:n], self.v0[0:n, :]
-            ptoc.mov(p0, self.p1[j % 2][0 : self.rows, 0:n])
-            ptoc.mov(v0, self.v1[j % 2][0:n, :])
-            if j == 0:
-                ptoc.matmul(self.pv0, p0, v0)
-            else:
-                ptoc.matmul_acc(self.pv0, self.pv0, p0, v0)
+        full = self.p.pop()
+        for j in range(s.subs):
+            first, n = s.columns(t, j)
+            with s.when(n):
+                v1, p1 = self.v1[j % 2][0:n, :], self.p1[j % 2][0 : self.rows, 0:n]
+                p0, v0 = self.p0[0 : self.rows, 0:n], self.v0[0:n, :]
+                ptoc.load(v1, self.v[first : first + n, :])
+                ptoc.load(p1, full[0 : self.rows, j * s.sub : j * s.sub + n])
+                ptoc.mov(p0, p1)
+                ptoc.mov(v0, v1)
+                if j == 0:
+                    ptoc.matmul(self.pv0, p0, v0)
+                else:
+                    ptoc.matmul_acc(self.pv0, self.pv0, p0, v0)
+        self.p.free(full)
+        empty = self.pv.alloc()
+        ptoc.store(empty[0 : self.rows, :], self.pv0)
+        self.pv.push(empty)
 
 
 class Vector:
