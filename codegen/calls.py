@@ -3,6 +3,7 @@
     {x}          an operand's C++ expression, a result's new variable, or an attribute's C++ spelling; variadic operands with commas
     {x.type}     the C++ type of an operand or result
     {x.dtype}    its C++ element type
+    {x.variable} a variable that holds the operand: for a parameter that the library takes by reference
     {x|text}     `text` where x is an optional operand or attribute that is absent
     [...]        left out when a hole inside names something absent
 
@@ -88,11 +89,19 @@ def facet(rec: Record, name: str, what: str | None, w: Writer) -> str:
     if values is None:
         return spelled(rec.op.attributes[name])
     values = values if isinstance(values, list) else [values]
+    if what == "variable":
+        return _variable(name, values[0], w)
     if what is None:
         return ", ".join(w.of(value) for value in values)
     types = rec.types[name] if isinstance(rec.types[name], list) else [rec.types[name]]
     kind = _cpp_of_type if what == "type" else _dtype_of_type
     return ", ".join(kind(type_, value, w) for type_, value in zip(types, values))
+
+
+def _variable(name: str, value: ir.Value, w: Writer) -> str:
+    variable = w.fresh(name)
+    w.line(f"{cpp_type(value.type)} {variable} = {w.of(value)};")
+    return variable
 
 
 def _cpp_of_type(type_: Any, value: ir.Value, w: Writer) -> str:

@@ -37,7 +37,7 @@ def kernel_text(module: ir.Module, chip: Any, name: str, notes: dict[ir.Operatio
         raise NotSupportedError(f"no C++ for this chip: '{chip.name}' has architecture '{chip.arch}'; C++ exists for {known}")
     with module.context:
         w = Writer(chip, {op.operation: text for op, text in (notes or {}).items()})
-        kernels = kernels_of(module, w)
+        kernels = kernels_of(module, name, w)
     if not any(k.launched for k in kernels):
         raise NotSupportedError("the module has no function that a host could launch")
     aliases = [(alias, text, comment) for text, (alias, comment) in w.aliases.items()]

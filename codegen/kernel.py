@@ -50,12 +50,31 @@ class Kernel:
         return ", ".join(shown)
 
 
-def kernels_of(module: ir.Module, w: Writer) -> tuple[Kernel, ...]:
-    """Every function of a module that has a body, callees first."""
+def kernels_of(module: ir.Module, name: str, w: Writer) -> tuple[Kernel, ...]:
+    """Every function of a module that has a body, callees first; a cube and a vector function alone get a kernel `name` that calls both."""
     functions = [op for op in module.body.operations if isinstance(op, func.FuncOp) and not op.is_external]
     called = {call.attributes["callee"].value for f in functions for call in _walk(f.operation) if call.name == "func.call"}
     functions.sort(key=lambda f: f.name.value not in called)  # stable: a callee stands before its callers
-    return tuple(_kernel(f, f.name.value not in called, functions, w) for f in functions)
+    pair = _is_pair([f for f in functions if f.name.value not in called])
+    kernels = tuple(_kernel(f, f.name.value not in called and not pair, functions, w) for f in functions)
+    return (*kernels, _both(kernels[-2:], name, any(_signals(f, functions) for f in functions))) if pair else kernels
+
+
+def _is_pair(functions: list[func.FuncOp]) -> bool:
+    """True for two functions, one of each kind of core, with the same parameters: the two halves of one kernel."""
+    if len(functions) != 2 or functions[0].type != functions[1].type:
+        return False
+    if any("pto.kernel_kind" not in f.operation.attributes for f in functions):
+        return False
+    return {kinds_of(f, [])[0] for f in functions} == {"cube", "vector"}
+
+
+def _both(halves: tuple[Kernel, ...], name: str, ffts: bool) -> Kernel:
+    first = halves[0]
+    arguments = ", ".join(p.name for p in first.parameters)
+    lines = [f"    set_ffts_base_addr((uint64_t){FFTS});"] * ffts + [f"    {half.name}({arguments});" for half in halves]
+    taken = {half.name for half in halves}
+    return Kernel(f"{name}_kernel" if name in taken else name, first.parameters, tuple(lines), ("cube", "vector"), ffts, True, "")
 
 
 def _kernel(function: func.FuncOp, launched: bool, functions: list[func.FuncOp], w: Writer) -> Kernel:
@@ -82,6 +101,8 @@ def _parameter(function: func.FuncOp, number: int, argument: ir.Value, w: Writer
     name = w.fresh(names[number] if number < len(names) else f"arg{number}")
     w.expressions[argument] = name
     kind = t.of(argument.type)
+    if isinstance(kind, t.Tile | t.MultiTile | t.View):
+        raise NotSupportedError(f"a function that takes {argument.type} has no C++ form: only pointers and numbers", source_of(function))
     return Parameter(name, cpp_type(argument.type), kind.dtype.name if isinstance(kind, t.Ptr) else "")
 
 

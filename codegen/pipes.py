@@ -28,6 +28,9 @@ def library_period(slots: int) -> int:
 def _(op: Any, w: Writer) -> None:
     rec = record(op.operation)
     facts = rec.attributes
+    missing = [key for key in ("flag_base", "slot_num") if key not in facts]
+    if missing:
+        raise NotSupportedError(f"a pipe without {missing[0]} has no C++ form: run 'lower-pipes' first", source_of(op))
     slots = facts["slot_num"]
     period = facts.get("sync_period", library_period(slots))
     if period != library_period(slots):

@@ -83,6 +83,8 @@ def cpp_type(type_: ir.Type) -> str:
         return INTEGERS[str(type_)]
     if isinstance(record, DType):
         return record.cpp
+    if str(type_) == "vector<4xi16>":
+        return "MrgSortExecutedNumList"
     if isinstance(type_, ir.MemRefType):
         return f"__gm__ {cpp_type(type_.element_type)}*"
     raise NotSupportedError(f"type {type_} has no C++ form as a value")
@@ -98,6 +100,8 @@ def literal(attr: ir.Attribute) -> str:
     if isinstance(attr, ir.FloatAttr):
         text = float_literal(attr.value)
         return text if str(attr.type) == "f32" else f"({cpp_type(attr.type)}){text}"
+    if isinstance(attr, ir.DenseIntElementsAttr) and str(attr.type) == "vector<4xi16>":
+        return f"MrgSortExecutedNumList{{{', '.join(str(n) for n in attr)}}}"
     raise NotSupportedError(f"constant {attr} has no C++ form")
 
 

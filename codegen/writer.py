@@ -8,6 +8,7 @@ from typing import Any
 
 from ptoc.dialect.errors import NotSupportedError
 from ptoc.dialect.mlir import ir
+from ptoc.dialect.op import location_of
 
 _RESERVED = frozenset(
     "alignas alignof and asm auto bool break case catch char class const constexpr continue default delete do double else enum "
@@ -151,19 +152,7 @@ def constant_of(value: ir.Value) -> int | None:
 
 def source_of(op: Any) -> str:
     """file:line of an op; "" where it has none."""
-    return _file_line(op.operation.location)
-
-
-def _file_line(location: ir.Location) -> str:
-    if isinstance(location, ir.FileLineColLoc):
-        return f"{location.filename}:{location.start_line}"
-    if isinstance(location, ir.NameLoc):
-        return _file_line(location.child_loc)
-    if isinstance(location, ir.CallSiteLoc):
-        return _file_line(location.callee)
-    if isinstance(location, ir.FusedLoc):
-        return next((text for text in map(_file_line, location.locations) if text), "")
-    return ""
+    return location_of(op.operation)
 
 
 def source_name(value: ir.Value) -> str:

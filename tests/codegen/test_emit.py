@@ -244,6 +244,21 @@ def test_functions_called_by_others_are_not_kernels_of_their_own() -> None:
     assert text[text.index("#if defined(__DAV_CUBE__)") + 1] == "pipe_barrier(PIPE_ALL);"
 
 
+def test_a_cube_and_a_vector_function_are_two_halves_of_one_kernel() -> None:
+    half = (
+        "func.func @{0}(%p: !pto.ptr<f32>) attributes {{pto.kernel_kind = #pto.kernel_kind<{1}>}} {{\npto.barrier <PIPE_ALL>\nreturn\n}}\n"
+    )
+    text = statements(cpp(half.format("left", "cube") + half.format("right", "vector")))
+    assert "AICORE void left(__gm__ float* arg0)" in text
+    assert text[text.index("__global__ AICORE void k(__gm__ float* arg0)") :] == [
+        "__global__ AICORE void k(__gm__ float* arg0)",
+        "{",
+        "left(arg0);",
+        "right(arg0);",
+        "}",
+    ]
+
+
 def test_names_are_legal_and_unique() -> None:
     text = cpp(function("pto.barrier <PIPE_ALL>", "%a: i32, %b: i32, %c: i32", 'attributes {pto.arg_names = ["half", "stream", "2x"]} '))
     assert "void f(int32_t half_2, int32_t stream_2, int32_t v2x)" in text
@@ -266,6 +281,17 @@ def test_names_are_legal_and_unique() -> None:
         (
             "func.func @f() -> i32 {\n%z = arith.constant 0 : i32\nreturn %z : i32\n}",
             "k.pto:1: a kernel that returns values has no C\\+\\+ form",
+        ),
+        (
+            "func.func @f(%t: !pto.tile_buf<vec, 16x128xf32>) {\nreturn\n}",
+            "k.pto:1: a function that takes !pto.tile_buf.* has no C\\+\\+ form: only pointers and numbers",
+        ),
+        (
+            function(
+                "%p = pto.initialize_l2g2l_pipe {dir_mask = 1 : i32, slot_size = 64 : i32, slot_num = 2 : i32} (%g : !pto.ptr<f32>) -> !pto.pipe",
+                "%g: !pto.ptr<f32>",
+            ),
+            "k.pto:3: a pipe without flag_base has no C\\+\\+ form: run 'lower-pipes' first",
         ),
         ("func.func private @f()", "the module has no function that a host could launch"),
         (
