@@ -10,7 +10,7 @@ from ptoc.dialect import types as t
 from ptoc.dialect.errors import NotSupportedError
 from ptoc.dialect.mlir import arith, func, ir, passmanager
 from ptoc.dialect.op import PtoOp, Record, record
-from ptoc.dialect.ops import pipes, structure, sync
+from ptoc.dialect.ops import structure, sync
 from ptoc.dialect.sim import sim_type
 
 from .kinds import core_kinds
@@ -38,11 +38,12 @@ def lower(module: ir.Module) -> ir.Module:
 
 
 class Stream:
-    """The lowering of one function for one kind of core.  `values`: pto value to sim value."""
+    """The lowering of one function for one kind of core.  `values`: pto value to sim value; `channels`: pipe and kind of producer to ring."""
 
     def __init__(self, function: func.FuncOp, kind: str, arch: str) -> None:
         self.function, self.kind, self.arch = function, kind, arch
         self.values: dict[ir.Value, ir.Value] = {}
+        self.channels: dict[tuple[ir.Value, str], ir.Value] = {}
 
     def build(self) -> None:
         """Builds the function in the current insertion point."""
@@ -203,7 +204,7 @@ def command(stream: Stream, rec: Record, pipe: str, extra: dict[str, ir.Value] |
         names=names,
         reads=[n for n in names if _base(n, rec) in (*rec.cls.reads_of(rec), *reads)],
         writes=[n for n in names if _base(n, rec) in (*rec.cls.writes, *writes)],
-        work=work_text(rec),
+        work="?" if extra else work_text(rec),
         attributes=ir.DictAttr.get(kept) if kept else None,
     )
     stream.values.update(zip(rec.op.results, op.results))
@@ -346,82 +347,3 @@ def _wait(op: Any, stream: Stream, rec: Record) -> None:
 @lower_op.register
 def _barrier(op: sync.Barrier, stream: Stream, rec: Record) -> None:
     stream.emit("barrier", [], pipe=pipe_name(rec.attributes["pipe"]))
-
-
-@lower_op.register
-def _pipe(op: pipes.InitializeL2g2lPipe, stream: Stream, rec: Record) -> None:
-    facts = rec.attributes
-    made = stream.emit(
-        "channel",
-        [],
-        (sim_type("ring"),),
-        channel=facts.get("name", f"pipe{facts['flag_base']}"),
-        producer="aic" if facts["dir_mask"] == 1 else "aiv",
-        slots=facts["slot_num"],
-        slot_bytes=facts["slot_size"],
-        period=facts["sync_period"],
-        flag_ready=facts["flag_base"],
-        flag_free=facts["flag_base"] + 1,
-    )
-    stream.values[op.pipe_handle] = made.result
-
-
-@lower_op.register
-def _declare_global(op: pipes.DeclareGlobal, stream: Stream, rec: Record) -> None:
-    """Nothing: the pipe op that fills the view in makes it."""
-
-
-def _entry(stream: Stream, rec: Record, name: str, slot: ir.Value) -> None:
-    """The view of a slot: the pipe's ring in global memory, the slot's offset, and the part of this vector core."""
-    view, pipe = rec.types[name], record(rec.operands["pipe_handle"].owner)
-    rows, cols = view.shape
-    pitch = cols
-    pointer = stream.emit("advance", [_ring(stream, pipe), slot], (stream.value(_ring_operand(pipe)).type,), unit=1).result
-    split = rec.attributes.get("split", 0)
-    if split and stream.kind == "aiv":
-        part = rows * cols if split == 1 else cols
-        pitch = cols if split == 1 else 2 * cols
-        sub = stream.emit("id", [], (ir.IndexType.get(),), of="subblock_idx").result
-        offset = arith.muli(sub, stream.index(part * view.dtype.bytes))
-        pointer = stream.emit("advance", [pointer, offset], (pointer.type,), unit=1).result
-    sizes, strides = [stream.index(rows), stream.index(cols)], [stream.index(pitch), stream.index(1)]
-    made = stream.emit("view", [pointer, *sizes, *strides], (sim_type("ref"),), [1, 2, 2], dtype=view.dtype.name)
-    stream.values[rec.operands[name]] = made.result
-
-
-def _ring_operand(pipe: Record) -> ir.Value:
-    return pipe.operands["gm_addr"]
-
-
-def _ring(stream: Stream, pipe: Record) -> ir.Value:
-    return stream.value(_ring_operand(pipe))
-
-
-SIGNALS = {"aic": "FIX", "aiv": "MTE3"}
-"""The pipe that a producer signals from.  Source: pto-isa 3186c381, include/pto/npu/a2a3/TPush.hpp (record)."""
-
-
-@lower_op.register
-def _talloc(op: pipes.TAlloc, stream: Stream, rec: Record) -> None:
-    channel = stream.value(rec.operands["pipe_handle"])
-    slot = stream.emit("acquire", [channel], (ir.IndexType.get(),)).result
-    _entry(stream, rec, "entry", slot)
-
-
-@lower_op.register
-def _tpush(op: pipes.TPush, stream: Stream, rec: Record) -> None:
-    channel = stream.value(rec.operands["pipe_handle"])
-    stream.emit("push", [channel], pipe=SIGNALS[stream.kind])
-
-
-@lower_op.register
-def _tpop(op: pipes.TPop, stream: Stream, rec: Record) -> None:
-    channel = stream.value(rec.operands["pipe_handle"])
-    slot = stream.emit("take", [channel], (ir.IndexType.get(),)).result
-    _entry(stream, rec, "tile", slot)
-
-
-@lower_op.register
-def _tfree(op: pipes.TFree, stream: Stream, rec: Record) -> None:
-    named = rec.operands.get("entry") is not None
-    stream.emit("release", [stream.value(rec.operands["pipe_handle"])], pipe="MTE2", unnamed=None if named else True)

@@ -120,12 +120,12 @@ class _Search:
         for _ in range(ROUNDS):
             before = dict(now)
             for name in self.names:
-                now[name] = self.largest(name, now)
+                now = self.largest(name, now)
             if now == before:
                 break
-        for name in self.names:
-            if name in self.free:
-                now[name] = self.least(name, now | {other: MOST for other in self.free if self.amount(now | {other: MOST}) is not None})
+        for name in sorted(self.free):
+            most = now | dict.fromkeys(self.free - {name}, MOST)
+            now[name] = self.least(name, most if self.does_more(most, now) else now)
         return now
 
     def amount(self, numbers: dict[str, int]) -> int | None:
@@ -138,29 +138,29 @@ class _Search:
                 self.seen[key] = None
         return self.seen[key]
 
-    def admitted(self, name: str, value: int, now: dict[str, int]) -> bool:
-        """Is a value admitted, if need be with other integers that admit any value at their most?"""
-        wanted = now | {name: value}
-        if self.amount(wanted) is not None:
-            return True
-        most = wanted | dict.fromkeys(self.free - {name}, MOST)
-        return most != wanted and self.amount(most) is not None
+    def does_more(self, wanted: dict[str, int], now: dict[str, int]) -> bool:
+        """Are integers admitted, and does the kernel do at least what it does now?"""
+        amount = self.amount(wanted)
+        return amount is not None and amount >= (self.amount(now) or 0)
 
-    def largest(self, name: str, now: dict[str, int]) -> int:
-        """The largest value that is admitted; where that is the most that is tried, the least that does as much."""
-        if self.admitted(name, MOST, now):
+    def admitted(self, name: str, value: int, now: dict[str, int]) -> dict[str, int] | None:
+        """The integers with one at `value`, the free ones at their most if need be; None where that is not admitted or does less."""
+        wanted = now | {name: value}
+        most = wanted | dict.fromkeys(self.free - {name}, MOST)
+        return next((numbers for numbers in (wanted, most) if self.does_more(numbers, now)), None)
+
+    def largest(self, name: str, now: dict[str, int]) -> dict[str, int]:
+        """The integers with one at the largest value that is admitted; where any is, at the least that does as much."""
+        if self.admitted(name, MOST, now) is not None:
             self.free.add(name)
-            return self.least(name, now)
+            return now | {name: self.least(name, now)}
         self.free.discard(name)
-        low, high = now[name], MOST
-        if not self.admitted(name, low, now):
-            return low
+        found, low, high = now, now[name], MOST
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if self.admitted(name, middle, now) else (low, middle)
-        if self.amount(now | {name: low}) is None:  # it takes another integer at its most
-            now |= dict.fromkeys(self.free, MOST)
-        return low
+            numbers = self.admitted(name, middle, now)
+            low, high, found = (low, middle, found) if numbers is None else (middle, high, numbers)
+        return found
 
     def least(self, name: str, now: dict[str, int]) -> int:
         """The least value with which the kernel does as much as with the most."""

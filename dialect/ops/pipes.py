@@ -215,7 +215,7 @@ class TPush(SplitOp, name="tpush"):
 
     @classmethod
     def work(cls, refs: dict[str, Ref], attributes: dict[str, Any]) -> tuple:
-        return (transfer("l0c_to_gm" if refs["tile"].memory == "l0c" else "ub_to_gm", refs["slot"]),)
+        return (transfer("l0c_to_gm" if refs["tile"].memory == "l0c" else "ub_to_gm", refs.get("slot", refs["tile"])),)
 
 
 class TPop(SplitOp, name="tpop"):
@@ -237,7 +237,7 @@ class TPop(SplitOp, name="tpop"):
 
     @classmethod
     def work(cls, refs: dict[str, Ref], attributes: dict[str, Any]) -> tuple:
-        return (transfer("gm_to_ub" if refs["tile"].memory == "ub" else "gm_to_l1", refs["slot"]),)
+        return (transfer("gm_to_ub" if refs["tile"].memory == "ub" else "gm_to_l1", refs.get("slot", refs["tile"])),)
 
 
 class TFree(SplitOp, name="tfree"):

@@ -1,0 +1,187 @@
+"""Slot pipes in the simulator IR: rings, waits, signals, views of slots, and what the tile forms of tpush and tpop do themselves.
+
+A tile form of tpush takes a slot, stores the tile into it and signals; one of tpop waits, loads the slot into its local buffer and, on
+a3, gives the slot back at once.  Source: pto-isa 3186c381, include/pto/npu/a2a3/{TPush,TPop,TFree}.hpp.
+"""
+
+from ptoc.dialect import types as t
+from ptoc.dialect.errors import NotSupportedError
+from ptoc.dialect.mlir import arith, ir
+from ptoc.dialect.op import Record, record
+from ptoc.dialect.ops import pipes
+from ptoc.dialect.sim import sim_type
+
+from .to_sim import Stream, command, lower_op
+
+SIGNALS = {"aic": "FIX", "aiv": "MTE3"}
+"""The pipe that a producer signals from.  Source: pto-isa 3186c381, include/pto/npu/a2a3/TPush.hpp (record)."""
+
+OTHER = {"aic": "aiv", "aiv": "aic"}
+DIRECTIONS = {1: "aic", 2: "aiv"}
+"""Bit of dir_mask to the kind of core that produces."""
+
+
+@lower_op.register
+def _pipe(op: pipes.InitializeL2g2lPipe, stream: Stream, rec: Record) -> None:
+    facts = rec.attributes
+    flag = facts["flag_base"]
+    name = facts.get("name", f"pipe{flag}")
+    for bit, producer in DIRECTIONS.items():
+        if not facts["dir_mask"] & bit:
+            continue
+        made = stream.emit(
+            "channel",
+            [],
+            (sim_type("ring"),),
+            channel=name if facts["dir_mask"] != 3 else f"{name}.{producer}",
+            producer=producer,
+            slots=facts["slot_num"],
+            slot_bytes=facts["slot_size"],
+            period=facts["sync_period"],
+            flag_ready=flag,
+            flag_free=flag + 1,
+        )
+        stream.channels[op.pipe_handle, producer] = made.result
+        flag += 2
+
+
+@lower_op.register
+def _declare_global(op: pipes.DeclareGlobal, stream: Stream, rec: Record) -> None:
+    """Nothing: the pipe op that fills the view in makes it."""
+
+
+@lower_op.register
+def _declare_tile(op: pipes.DeclareTile, stream: Stream, rec: Record) -> None:
+    """Nothing: the pipe op that fills the tile in makes it."""
+
+
+@lower_op.register
+def _reserve(op: pipes.ReserveBuffer, stream: Stream, rec: Record) -> None:
+    stream.values[op.addr] = arith.constant(op.addr.type, _base(rec))
+
+
+@lower_op.register
+def _import(op: pipes.ImportReservedBuffer, stream: Stream, rec: Record) -> None:
+    stream.values[op.addr] = arith.constant(op.addr.type, _base(_reserved(rec)))
+
+
+def _base(rec: Record) -> int:
+    if "base" not in rec.attributes:
+        raise NotSupportedError(f"'{rec.cls.spelling}': the buffer has no address; run plan-memory first", rec.location)
+    return rec.attributes["base"]
+
+
+def _reserved(rec: Record) -> Record:
+    """The reserve_buffer that an import names."""
+    root = rec.op
+    while root.parent is not None:
+        root = root.parent.operation
+    found: list[Record] = []
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name == "pto.reserve_buffer" and ir.StringAttr(op.attributes["name"]).value == rec.attributes["name"]:
+            found.append(record(op))
+        return ir.WalkResult.ADVANCE
+
+    root.walk(visit)
+    if not found:
+        raise NotSupportedError(f"'{rec.cls.spelling}': no pto.reserve_buffer is named '{rec.attributes['name']}'", rec.location)
+    return found[0]
+
+
+@lower_op.register
+def _talloc(op: pipes.TAlloc, stream: Stream, rec: Record) -> None:
+    slot = stream.emit("acquire", [_ring(stream, rec, stream.kind)], (ir.IndexType.get(),)).result
+    stream.values[op.entry] = _entry(stream, rec, "entry", slot, stream.kind)
+
+
+@lower_op.register
+def _tpush(op: pipes.TPush, stream: Stream, rec: Record) -> None:
+    ring = _ring(stream, rec, stream.kind)
+    if isinstance(rec.types["tile"], t.Tile):
+        slot = stream.emit("acquire", [ring], (ir.IndexType.get(),)).result
+        view = _entry(stream, rec, "tile", slot, stream.kind)
+        command(stream, rec, rec.cls.pipe_of(rec), {"slot": view}, writes=("slot",))
+    stream.emit("push", [ring], pipe=SIGNALS[stream.kind])
+
+
+@lower_op.register
+def _tpop(op: pipes.TPop, stream: Stream, rec: Record) -> None:
+    producer = OTHER[stream.kind]
+    ring = _ring(stream, rec, producer)
+    slot = stream.emit("take", [ring], (ir.IndexType.get(),)).result
+    view = _entry(stream, rec, "tile", slot, producer)
+    if not isinstance(rec.types["tile"], t.Tile):
+        stream.values[op.tile] = view
+        return
+    stream.values[op.tile] = _local(stream, rec, slot, producer)
+    command(stream, rec, rec.cls.pipe_of(rec), {"slot": view}, reads=("slot",))
+    stream.emit("release", [ring], pipe="MTE2")
+
+
+@lower_op.register
+def _tfree(op: pipes.TFree, stream: Stream, rec: Record) -> None:
+    """Signals from MTE2; a tile's slot was given back when it was popped."""
+    if _pops_tiles(rec):
+        return
+    named = rec.operands.get("entry") is not None
+    stream.emit("release", [_ring(stream, rec, OTHER[stream.kind])], pipe="MTE2", unnamed=None if named else True)
+
+
+def _pops_tiles(rec: Record) -> bool:
+    """True where the pops of a pipe fill tiles."""
+    owners = [use.owner.operation for use in rec.operands["pipe_handle"].uses]
+    return any(isinstance(t.of(owner.operands[0].type), t.Tile) for owner in owners if owner.name == "pto.tpop")
+
+
+def _ring(stream: Stream, rec: Record, producer: str) -> ir.Value:
+    ring = stream.channels.get((rec.operands["pipe_handle"], producer))
+    if ring is None:
+        raise NotSupportedError(f"'{rec.cls.spelling}': the pipe has no direction from {producer} to {OTHER[producer]}", rec.location)
+    return ring
+
+
+def _entry(stream: Stream, rec: Record, name: str, slot: ir.Value, producer: str) -> ir.Value:
+    """The view of a slot: the pipe's ring in global memory, the slot's offset, and the part of this vector core."""
+    kind, pipe = rec.types[name], record(rec.operands["pipe_handle"].owner)
+    rows, cols = _sizes(stream, rec, name)
+    pointer = stream.value(pipe.operands["gm_addr"])
+    type_, size, facts = pointer.type, kind.dtype.bytes, pipe.attributes
+    if facts["dir_mask"] == 3 and producer == "aiv":
+        slot = arith.addi(slot, stream.index(facts["slot_num"] * facts["slot_size"]))
+    pointer = stream.emit("advance", [pointer, slot], (type_,), unit=1).result
+    pitch, split = cols, rec.attributes.get("split", 0)
+    if split and stream.kind == "aiv":
+        part = arith.muli(rows, cols) if split == 1 else cols
+        pitch = cols if split == 1 else arith.addi(cols, cols)
+        sub = stream.emit("id", [], (ir.IndexType.get(),), of="subblock_idx").result
+        pointer = stream.emit("advance", [pointer, arith.muli(sub, part)], (type_,), unit=size).result
+    made = stream.emit("view", [pointer, rows, cols, pitch, stream.index(1)], (sim_type("ref"),), [1, 2, 2], dtype=kind.dtype.name)
+    return made.result
+
+
+def _sizes(stream: Stream, rec: Record, name: str) -> list[ir.Value]:
+    """Rows and columns of an entry, or valid rows and columns of a tile."""
+    kind = rec.types[name]
+    if not isinstance(kind, t.Tile):
+        return [stream.index(n) for n in kind.shape]
+    owner = rec.operands[name].owner
+    return stream.valid(record(owner) if isinstance(owner, ir.Operation | ir.OpView) else rec, name, kind)
+
+
+def _local(stream: Stream, rec: Record, slot: ir.Value, producer: str) -> ir.Value:
+    """The tile in the consumer's buffer that a pop fills: local slot number = slot number mod local slots, slot_size bytes apart."""
+    pipe = record(rec.operands["pipe_handle"].owner)
+    facts, tile = pipe.attributes, rec.tile("tile")
+    where = pipe.operands.get("local_addr" if producer == "aic" else "peer_local_addr")
+    if where is None:
+        raise NotSupportedError(f"'{rec.cls.spelling}': a popped tile needs a consumer buffer on its pipe", rec.location)
+    if facts["slot_num"] % facts["local_slot_num"]:
+        raise NotSupportedError(
+            f"'{rec.cls.spelling}': local_slot_num must divide slot_num; got {facts['local_slot_num']} and {facts['slot_num']}", rec.location
+        )
+    if tile.bytes > facts["slot_size"]:
+        raise NotSupportedError(f"'{rec.cls.spelling}': a tile of {tile.bytes} bytes does not fit a slot of {facts['slot_size']}", rec.location)
+    offset = arith.remui(slot, stream.index(facts["local_slot_num"] * facts["slot_size"]))
+    address = arith.addi(stream.index(where), offset)
+    return stream.tile(record(rec.operands["tile"].owner), "the tile", tile, address)
