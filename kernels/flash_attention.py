@@ -151,7 +151,7 @@ class Vector:
         self.x = ptoc.tile([s.slice, s.tile], f32, slots=2)
         self.x16 = ptoc.tile([s.slice, s.tile], f16)
         self.scratch = ptoc.tile([s.slice, s.tile], f32)
-        self.y = ptoc.tile([s.slice, s.d], f32)
+        self.y = ptoc.tile([s.slice, s.d], f32, slots=2)
         self.o = [ptoc.tile([s.slice, s.d], f32) for _ in range(s.slices)]
         self.m = [ptoc.tile([1, s.slice], f32) for _ in range(s.slices)]
         self.l = [ptoc.tile([1, s.slice], f32) for _ in range(s.slices)]
@@ -177,26 +177,27 @@ class Vector:
                 part = slice(i * s.slice, i * s.slice + rows)
                 x, x16 = self.x[i % 2][0:rows, 0:n], self.x16[0:rows, 0:n]
                 ptoc.load(x, full[part, 0:n])
-                self._softmax(x, i, self.r[i][t % self.ring], self.scratch[0:rows, 0:n], rows)
-                ptoc.cvt(x16, x)
+                self._softmax(x, x16, i, self.r[i][t % self.ring], self.scratch[0:rows, 0:n], rows)
                 ptoc.store(empty[part, 0:n], x16)
         self.qk.free(full)
         self.p.push(empty)
 
-    def _softmax(self, x, i, r, scratch, rows):
+    def _softmax(self, x, x16, i, r, scratch, rows):
+        """x16 = exp(scale * (x - new m)); m, l and r follow.  Commands that do not depend on each other stand together: fewer barriers."""
         m, l, local = self.m[i], self.l[i], self.local
         column = local.reshape(self.s.slice, 1, layout="dn")[0:rows, :]
         ptoc.rowmax(column, x, scratch)
         ptoc.max(local, local, m)
         ptoc.sub(r, m, local)
-        ptoc.muls(m, local, 1.0)
+        ptoc.rowexpandsub(x, x, column)
+        ptoc.mov(m, local)
         ptoc.muls(r, r, self.scale)
-        ptoc.exp(r, r)
-        ptoc.rowexpandsub(x, x, m.reshape(self.s.slice, 1, layout="dn")[0:rows, :])
         ptoc.muls(x, x, self.scale)
+        ptoc.exp(r, r)
         ptoc.exp(x, x)
-        ptoc.rowsum(column, x, scratch)
         ptoc.mul(l, l, r)
+        ptoc.cvt(x16, x)
+        ptoc.rowsum(column, x, scratch)
         ptoc.add(l, l, local)
 
     def compute_gu(self, t):
@@ -206,7 +207,7 @@ class Vector:
         for i in range(s.slices):
             rows = self._rows(i)
             with s.when(rows):
-                y, o = self.y[0:rows, :], self.o[i][0:rows, :]
+                y, o = self.y[i % 2][0:rows, :], self.o[i][0:rows, :]
                 ptoc.load(y, entry[i * s.slice : i * s.slice + rows, :])
                 ptoc.rowexpandmul(o, o, self.r[i][t % self.ring].reshape(s.slice, 1, layout="dn")[0:rows, :])
                 ptoc.add(o, o, y)
