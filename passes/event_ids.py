@@ -7,8 +7,8 @@ barrier over all pipes stands in, with a remark.
 
 from ptoc.dialect.op import location_of
 
-from .sync_clocks import SPAN, Clocks, State
-from .sync_tree import Function, Leaf, Loop, innermost
+from .sync_clocks import SPAN, State
+from .sync_tree import Function, Leaf, Loop
 from .sync_units import ALL, Placement, Unit
 
 Pair = tuple[str, str]
@@ -150,5 +150,3 @@ def _ends(unit: Unit) -> tuple[Leaf, Leaf]:
     """First set and last wait of a unit."""
     return (unit.leaf("prime"), unit.leaf("drain")) if unit.depth else (unit.leaf("set"), unit.leaf("wait"))
 
-
-__all__ = ["Clocks", "assign_ids", "innermost"]

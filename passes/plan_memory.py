@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from ptoc.dialect.errors import CapacityError, NotSupportedError
 from ptoc.dialect.mlir import ir
-from ptoc.dialect.op import REGISTRY, location_of
+from ptoc.dialect.op import REGISTRY, location_of, record
 
 from .address_packing import Block, pack
+from .sync_tree import internals_of
 from .tile_liveness import RESERVE, Buffer, Liveness, liveness
 
 MEMORIES = ("l1", "l0a", "l0b", "l0c", "bias", "scaling", "ub")
@@ -156,7 +157,7 @@ def memory_map(module: ir.Module, chip) -> str:
 
 def _capacity(memory: str, live: Liveness, chip) -> int:
     """Bytes to plan in; UB ends at the library's scratch where an op of the function uses that."""
-    scratch = memory == "ub" and any(REGISTRY[op.name].internals.get("ub_scratch") for op in live.ops if op.name in REGISTRY)
+    scratch = memory == "ub" and any(internals_of(record(op)).get("ub_scratch") for op in live.ops if op.name in REGISTRY)
     return int(chip.number("memories.ub_reserved_from")) if scratch else chip.capacity_bytes(memory)
 
 

@@ -17,7 +17,7 @@ more for each loop whose iterations are counted on through outer loops (a *runni
 "All so far" is NEVER.  Ages stop at UNKNOWN; loop heads are iterated until nothing changes.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -31,8 +31,31 @@ SCALAR = "S"
 PATIENCE = 20
 """Rounds of a loop before ages that still grow are taken as unknown: more than the deepest ring."""
 
+Arm = tuple[Loop | None, Block]
+"""A level of the commands of one arm of a branch, or of one inner loop, alone, counted by a loop around it: what may run elsewhere, and
+may be incomplete where this did not run, does not blur it."""
+
 Flags = dict[object, list[int]]
 """By unit, the rows of its raised flags, oldest first."""
+
+
+def arms_around(block: Block) -> list[Block]:
+    """The arms and loop bodies that may be left out and that a block is in, or is, innermost first."""
+    found = []
+    while block is not None:
+        if isinstance(block.owner, Branch) or (block.owner and not block.owner.trips):
+            found.append(block)
+        block = block.owner.block if block.owner else None
+    return found
+
+
+def arms_of(d: Dependence) -> list[Arm]:
+    """The arm levels that may tell whether a dependence is in order: arms in its loop that p is in and q is not, within one iteration, or any."""
+    if d.loop is not d.scope:
+        return []
+    outside = [] if d.distance else arms_around(d.q.block)
+    inner = [arm for arm in arms_around(d.p.block) if arm.owner is not d.loop and (d.loop is None or d.loop in arm.loops)]
+    return [(d.loop, arm) for arm in inner if all(arm is not other for other in outside)]
 
 
 class Violated(Exception):
@@ -48,6 +71,7 @@ class State:
         self.ages, self.flags, self.free = ages, flags, free
 
     def copy(self) -> "State":
+        """An independent copy."""
         return State(self.ages.copy(), {unit: rows.copy() for unit, rows in self.flags.items()}, self.free.copy())
 
     def row(self) -> int:
@@ -64,10 +88,11 @@ class Clocks:
 
     `check(leaf, state)` is called before each command while `checking` (not while a head settles)."""
 
-    def __init__(self, pipes: Iterable[str], depth: int, running: list[tuple[Loop, Loop]]) -> None:
+    def __init__(self, pipes: Iterable[str], depth: int, running: list[tuple[Loop, Loop]], arms: Sequence[Arm] = ()) -> None:
         self.pipes = {pipe: i for i, pipe in enumerate(pipes)}
         self.depth, self.running = depth, running
-        self.levels = 1 + depth + len(running)
+        self.arms = {arm: 1 + depth + len(running) + number for number, arm in enumerate(arms)}
+        self.levels = 1 + depth + len(running) + len(arms)
         for number, (loop, _) in enumerate(running):
             loop.running.append(1 + depth + number)
         self.peel = 0
@@ -101,6 +126,9 @@ class Clocks:
             mask[: len(block.loops) + 1] = 0
             for loop in block.loops:
                 mask[loop.running] = 0
+            for (_, arm), level in self.arms.items():
+                if arm in arms_around(block):
+                    mask[level] = 0
             self._masks[key] = mask
         return self._masks[key]
 
@@ -111,7 +139,10 @@ class Clocks:
     def ordered(self, state: State, dependence: Dependence) -> bool:
         """True where a dependence is in order at its q, `state` being what holds before q."""
         level = self.level(dependence.loop, dependence.scope)
-        return self.known(state, dependence.q.pipe, dependence.p.pipe, level, dependence.distance, dependence.p.pos)
+        d, rest = dependence, (dependence.distance, dependence.p.pos)
+        return self.known(state, d.q.pipe, d.p.pipe, level, *rest) or any(
+            self.known(state, d.q.pipe, d.p.pipe, self.arms[arm], *rest) for arm in arms_of(d) if arm in self.arms
+        )
 
     def block(self, block: Block, state: State) -> State:
         """The state after a block."""
@@ -150,22 +181,26 @@ class Clocks:
                 self.take_flag(leaf, state)
 
     def executed(self, leaf: Leaf, state: State) -> None:
+        """A command may be incomplete from now on."""
         ages = state.ages[:, self.pipes[leaf.pipe]]
         np.maximum(ages, self.mask(leaf.block) - leaf.pos, out=ages)
 
     def barrier(self, pipe: str, state: State) -> None:
+        """What a barrier of a pipe, or of ALL, proves."""
         if pipe == "ALL":
             state.ages[: len(self.pipes)] = NEVER
         elif pipe in self.pipes:
             state.ages[self.pipes[pipe], self.pipes[pipe]] = NEVER
 
     def raise_flag(self, leaf: Leaf, state: State) -> None:
+        """A flag takes along what its pipe knows, and all of its pipe so far."""
         row, pipe = state.row(), self.pipes[leaf.pipe]
         state.ages[row] = state.ages[pipe]
         state.ages[row, pipe] = NEVER
         state.flags.setdefault(leaf.unit, []).append(row)
 
     def take_flag(self, leaf: Leaf, state: State) -> None:
+        """A wait learns what the oldest raised flag says."""
         rows = state.flags.get(leaf.unit)
         if rows:
             row = rows.pop(0)
@@ -210,6 +245,9 @@ class Clocks:
         for number, (_, scope) in enumerate(self.running):
             if scope is loop:
                 state.ages[:, :, 1 + self.depth + number] = NEVER
+        for (scope, _), level in self.arms.items():
+            if scope is loop:
+                state.ages[:, :, level] = NEVER
 
     def settled(self, loop: Loop, state: State) -> State:
         """What holds at the end of any iteration and on entry."""
@@ -234,7 +272,8 @@ class Clocks:
         raise AssertionError("ages of a loop do not settle")
 
     def next_iteration(self, loop: Loop, state: State) -> State:
-        for level in (loop.info.depth, *loop.running):
+        """Everything of a loop is one iteration older."""
+        for level in (loop.info.depth, *loop.running, *(level for (scope, _), level in self.arms.items() if scope is loop)):
             ages = state.ages[:, :, level]
             ages[ages > NEVER // 2] += SPAN
             np.minimum(ages, UNKNOWN, out=ages)

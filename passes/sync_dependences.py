@@ -9,7 +9,7 @@ Accesses that a later write covers wholly are dropped: they are in order through
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .symbolic import Poly, multiply, number
+from .symbolic import Poly, multiply
 from .sync_tree import Block, Branch, Function, Leaf, Loop, blocks_of
 from .tile_places import Place, Step, View, conflict, covers, delta
 
@@ -201,5 +201,3 @@ def coefficient(poly: Poly, symbol: int) -> Poly | None:
             result[tuple(s for s in monomial if s != symbol)] = factor
     return result
 
-
-__all__ = ["Dependence", "coefficient", "dependences", "number"]

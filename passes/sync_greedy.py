@@ -9,12 +9,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .sync_clocks import NEVER, SPAN, UNKNOWN, Clocks, State, Violated
+from .sync_clocks import NEVER, SPAN, UNKNOWN, Clocks, State, Violated, arms_of
 from .sync_dependences import Dependence
 from .sync_tree import Block, Branch, Function, Leaf, Loop, ancestor, blocks_of, common_block
 from .sync_units import ALL, Placement, Unit
 
 MOST_IDS = 8
+MOST_ARMS = 64
+"""Levels of arms and inner loops: each makes every step a little slower, and left out ones cost at most a redundant unit."""
+
 PEELED = 20_000
 """Up to so many commands, loops counted threefold, units are tested with their loops' first iterations peeled."""
 
@@ -31,10 +34,12 @@ def solve(function: Function, found: list[Dependence]) -> Placement:
 class _Solver:
     def __init__(self, function: Function, found: list[Dependence]) -> None:
         self.root = function.root
+        self.choices = [item.pos for item in function.root.items if not isinstance(item, Leaf)]
         pipes = sorted({leaf.pipe for leaf in function.root.leaves() if leaf.kind != "barrier"})
         depth = max((len(block.loops) for block in _blocks(function.root)), default=0)
         running = list(dict.fromkeys((d.loop, d.scope) for d in found if d.loop is not d.scope))
-        self.clocks = Clocks(pipes, depth, running)
+        arms = list(dict.fromkeys(arm for d in found for arm in arms_of(d)))
+        self.clocks = Clocks(pipes, depth, running, arms[:MOST_ARMS])
         self.placed = Placement(function.root, self.clocks)
         for dependence in sorted(found, key=lambda d: (d.q.pos, -d.p.pos, d.distance)):
             dependence.q.deps.append(dependence)
@@ -110,6 +115,8 @@ class _Solver:
     def order_now(self, d: Dependence, block: Block, state: State, past: list) -> int:
         """Adds the unit of a dependence whose q is about to run, as if it had been there; the number of nodes that it put before q."""
         unit = self.placed.order(d.p, d.q, None, 0, None)
+        between = bisect_right(self.choices, d.p.pos), bisect_right(self.choices, d.q.pos)
+        unit.straight = d.p.block is d.q.block is self.root and between[0] == between[1]
         if unit.barrier:
             self.clocks.barrier(unit.src, state)
             return 1
@@ -133,6 +140,9 @@ class _Solver:
         for number, (loop, _) in enumerate(self.clocks.running):
             if since < loop.pos < now:
                 token[:, 1 + self.clocks.depth + number] = UNKNOWN
+        for (_, arm), level in self.clocks.arms.items():
+            if since < arm.owner.pos < now:
+                token[:, level] = UNKNOWN
 
     # -- event ids ----------------------------------------------------------------------------------------------------------------
 
@@ -245,8 +255,8 @@ class _Solver:
         leaves = sum(3 ** len(leaf.block.loops) for leaf in self.root.leaves())
         self.clocks.peel = 2 if leaves <= PEELED else 0
         for unit in [*(u for u in self.placed.units if not u.acknowledges), *(u for u in self.placed.units if u.acknowledges)]:
-            if self.obviously_needed(unit):
-                continue
+            if unit.straight:
+                continue  # it was needed, what is known between its ends is exact, and later units are later waits
             self.placed.take_out(unit)
             if self.holds():
                 self.placed.units.remove(unit)
@@ -254,10 +264,6 @@ class _Solver:
                 for leaf in unit.leaves:
                     self.placed.restore(leaf)
         self.clocks.peel = 0
-
-    def obviously_needed(self, unit: Unit) -> bool:
-        """True in straight-line code of the function: later units are later waits, and cannot make an earlier one redundant."""
-        return unit.loop is None and not unit.acknowledges and all(x.block is self.root and isinstance(x.anchor[0], Leaf) for x in unit.leaves)
 
     def holds(self) -> bool:
         """True where all dependences are in order and no flag is raised twice."""

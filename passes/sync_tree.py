@@ -54,7 +54,7 @@ class Leaf:
 
 @dataclass(eq=False)
 class Loop:
-    """A loop; `trips`: how often it runs where that is known, `slot` and `running`: its levels (see sync_clocks)."""
+    """A loop; `trips`: how often it runs where that is known; `running`: levels counted on through loops around (see sync_clocks)."""
 
     op: ir.Operation
     info: LoopInfo
@@ -125,11 +125,6 @@ def common_block(a: Node, b: Node) -> Block:
     while id(block) not in around:
         block = block.owner.block
     return block
-
-
-def innermost(block: Block) -> Loop | None:
-    """The innermost loop around a block."""
-    return block.loops[-1] if block.loops else None
 
 
 @dataclass

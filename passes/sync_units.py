@@ -15,6 +15,7 @@ class Unit:
 
     `depth`: flags raised before `scope` begins and drained after it (0: none).  `loop`: the loop whose iterations it counts; `ids`: event
     ids that it takes in turn, by iterations of `loop` counted through from `counts_from` on.  `cause`: the command that needs it.  `acknowledges`: it only makes another unit's ids free again.
+    `straight`: it orders two commands of the function's own block with no loop or branch between them.
     """
 
     src: str
@@ -24,6 +25,7 @@ class Unit:
     loop: Loop | None = None
     scope: Loop | None = None
     acknowledges: bool = False
+    straight: bool = False
     ids: int = 1
     base: int = -1
     counts_from: Loop | None = None
@@ -96,10 +98,11 @@ class Placement:
         return unit
 
     def put(self, unit: Unit, kind: str, pipe: str, node: Node, after: bool) -> Leaf:
-        """A leaf of a unit beside a node, behind what stands there already."""
-        count = self.counts[id(node), after] = self.counts.get((id(node), after), 0) + 1
+        """A leaf of a unit beside a node, behind what stands there already; drains come first after a loop."""
+        key = (id(node), kind if kind == "drain" else after)
+        count = self.counts[key] = self.counts.get(key, 0) + 1
         made = isinstance(node, Leaf) and node.anchor is not None
-        step = 1 if made else 1 << 9
+        step = 1 if made or kind == "drain" else 1 << 9
         pos = node.end + count * step if after else node.pos - (1 << 8) + count if made else node.pos - GAP // 2 + count * step
         leaf = Leaf(kind, pipe, unit.cause.op, unit=unit, pos=pos)
         leaf.anchor = node.anchor if made else (node, after)
@@ -114,11 +117,15 @@ class Placement:
         items.insert(bisect_left(items, leaf.pos, key=lambda item: item.pos), leaf)
         if leaf.pipe in self.positions:
             insort(self.positions[leaf.pipe], leaf.pos)
+        if leaf.kind == "drain":
+            insort(self.clocks.drains.setdefault(leaf.unit.scope, []), leaf, key=lambda drain: drain.pos)
 
     def take_out(self, unit: Unit) -> None:
         """Removes a unit from the tree."""
         for leaf in unit.leaves:
             items, positions = leaf.block.items, self.positions.get(leaf.pipe)
             del items[bisect_left(items, leaf.pos, key=lambda item: item.pos)]
+            if leaf.kind == "drain":
+                self.clocks.drains[unit.scope].remove(leaf)
             if positions:
                 del positions[bisect_left(positions, leaf.pos)]
