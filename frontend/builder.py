@@ -17,13 +17,17 @@ _CURRENT: ContextVar["Trace"] = ContextVar("ptoc_trace")
 
 
 class Trace:
-    """State of one kernel's trace.  `section`: "cube", "vector" or "" for code that both kinds of core run."""
+    """State of one kernel's trace.
+
+    `section`: "cube", "vector" or "" for code that both kinds of core run; `left_loop`: where a `break` left a loop.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.section = ""
         self.pipes: list[Any] = []
         self.block: Any = None
+        self.left_loop = ""
         self.arch = "a3"
         self.open_blocks: list[list[Any]] = [[]]
 

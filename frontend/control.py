@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from ptoc.dialect.mlir import arith, ir, scf
 
-from .builder import current, emit, fail, location
+from .builder import current, emit, fail, location, user_location
 from .values import Condition, Index, Number
 
 
@@ -25,21 +25,15 @@ def range_(start: Number, stop: Number | None = None, step: Number = 1, *, stage
     loop = scf.ForOp(*bounds, loc=where)
     if stages > 1:
         loop.operation.attributes["pto.stages"] = ir.IntegerAttr.get(ir.IntegerType.get_signless(32), stages)
-    finished = False
+    trace = current()
     try:
         with _block(loop.body):
             yield Index({loop.induction_variable: 1})
             scf.YieldOp([], loc=where)
-        finished = True
-    finally:
-        if not finished and _unfinished_normally():
-            raise fail("'break' cannot leave a ptoc.range loop; use a condition on the loop's bound or ptoc.when")
-
-
-def _unfinished_normally() -> bool:
-    import sys
-
-    return sys.exc_info()[0] is GeneratorExit
+    except GeneratorExit:
+        # An error raised here would be lost: the trace ends with it instead.
+        trace.left_loop = trace.left_loop or user_location()
+        raise
 
 
 @contextmanager

@@ -150,6 +150,9 @@ class _Body:
     def _run(self, views: dict[str, View], values: dict[str, Number]) -> None:
         try:
             self.kernel.function(**views, **self.constants, **self._sizes_wanted(values))
+            if self.trace.left_loop:
+                message = "'break' cannot leave a ptoc.range loop; use a condition on the loop's bound, or ptoc.when"
+                raise ParseError(message, self.trace.left_loop)
         except (PtocError, ir.MLIRError):
             raise
         except Exception as error:

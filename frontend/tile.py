@@ -61,7 +61,8 @@ class Tile:
             whole = Tile(self.value, self.type, self.valid)[plane * rows : plane * rows + rows, :]
             return whole[tuple(rest)] if rest else whole
         (row, rows), (col, cols) = (_span(k, n, "tile") for k, n in zip(_two(key), self.shape))
-        if (row, col) == (0, 0) and (rows, cols) == self.shape and self.valid == self.shape:
+        numbers = (row, col, rows, cols, *self.valid)
+        if all(isinstance(n, int) for n in numbers) and numbers == (0, 0, *self.shape, *self.shape):
             return self
         storage = [n if isinstance(n, int) else limit - (at if isinstance(at, int) else 0) for at, n, limit in zip((row, col), (rows, cols), self.shape)]
         known = [n if isinstance(n, int) else None for n in (rows, cols)]

@@ -184,8 +184,8 @@ class Vector:
 
     def _softmax(self, x, x16, i, r, scratch, rows):
         """x16 = exp(scale * (x - new m)); m, l and r follow.  Commands that do not depend on each other stand together: fewer barriers."""
-        m, l, local = self.m[i], self.l[i], self.local
-        column = local.reshape(self.s.slice, 1, layout="dn")[0:rows, :]
+        column = self.local.reshape(self.s.slice, 1, layout="dn")[0:rows, :]
+        m, l, r, local = (row[:, 0:rows] for row in (self.m[i], self.l[i], r, self.local))
         ptoc.rowmax(column, x, scratch)
         ptoc.max(local, local, m)
         ptoc.sub(r, m, local)
