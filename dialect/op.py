@@ -200,6 +200,8 @@ def location_of(op: ir.Operation) -> str:
 
 def location_text(location: ir.Location) -> str:
     """file:line of a location."""
+    # Diagnostics hand out locations without their kind.
+    location = ir.Location.from_attr(location.attr, location.context)
     if isinstance(location, ir.FileLineColLoc):
         return f"{location.filename}:{location.start_line}"
     if isinstance(location, ir.NameLoc):

@@ -10,7 +10,8 @@ PROGRAMS = Path(sys.executable).parent
 
 config.name = "ptoc"
 config.test_format = lit.formats.ShTest(execute_external=False)
-config.suffixes = [".pto", ".mlir"]
+config.suffixes = [".pto", ".mlir", ".py"]
+config.excludes = ["lit.cfg.py"]
 config.test_source_root = str(HERE)
 config.test_exec_root = str(HERE.parent / "build" / "lit_tests")
 config.substitutions += [("%ptoc", str(PROGRAMS / "ptoc")), ("%filecheck", str(PROGRAMS / "filecheck"))]
