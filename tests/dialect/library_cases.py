@@ -110,7 +110,7 @@ def run_all(cases: list[Case], folder: Path) -> dict[str, dict[str, np.ndarray] 
         try:
             results[str(case)] = _run(program, name, case)
         except SimulationError as error:
-            results[str(case)] = str(error)
+            results[str(case)] = str(error).replace(name, "case")  # the same text wherever the case stands
     return results
 
 
