@@ -81,6 +81,11 @@ def pipe_id(rec: Record) -> int:
     return rec.attributes.get("id", 0)
 
 
+def pipe_name(rec: Record) -> str:
+    """How messages call the pipe that an op declares: by its name, or by its number."""
+    return f"pipe '{rec.attributes['name']}'" if "name" in rec.attributes else f"pipe {pipe_id(rec)}"
+
+
 def scope_of(op: ir.Operation) -> ir.Operation:
     """The section around an op, or its function: where a pipe's declaration is seen."""
     parent = op.parent
@@ -93,12 +98,13 @@ def _agreed(number: int, sides: dict, arch: str) -> dict[str, Any]:
     """The facts of a pipe with their defaults, after comparing the two sides."""
     records = [rec for (_, n), found in sorted(sides.items()) if n == number for rec in found]
     first = records[0]
+    pipe = pipe_name(first)
     for other in records[1:]:
         for key in FACTS:
             mine, its = first.attributes.get(key), other.attributes.get(key)
             if mine != its:
                 raise VerifyError(
-                    f"pipe {number}: the two sides must agree on {key}; got {_or_default(mine)} at {first.location}"
+                    f"{pipe}: the two sides must agree on {key}; got {_or_default(mine)} at {first.location}"
                     f" and {_or_default(its)} at {other.location}",
                     other.location,
                 )
@@ -108,9 +114,9 @@ def _agreed(number: int, sides: dict, arch: str) -> dict[str, Any]:
     slots = facts["slot_num"]
     facts.setdefault("sync_period", library_period(slots))
     if slots > 15:
-        raise VerifyError(f"pipe {number}: slot_num must be at most 15 (the counters of cross-core flags); got {slots}", first.location)
+        raise VerifyError(f"{pipe}: slot_num must be at most 15 (the counters of cross-core flags); got {slots}", first.location)
     if slots % facts["sync_period"]:
-        raise VerifyError(f"pipe {number}: sync_period must divide slot_num; got {facts['sync_period']} and {slots}", first.location)
+        raise VerifyError(f"{pipe}: sync_period must divide slot_num; got {facts['sync_period']} and {slots}", first.location)
     return facts
 
 
