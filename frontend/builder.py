@@ -74,7 +74,8 @@ def short_path(name: str) -> str:
 
 
 def location() -> ir.Location:
-    """The MLIR location of the user's line."""
+    """The MLIR location of the user's line.  Raises ParseError outside of a kernel."""
+    current()
     name, line = user_frame()
     return ir.Location.file(short_path(name), line, 1)
 
@@ -108,5 +109,6 @@ def constant(value: int | float, type_: ir.Type | None = None) -> ir.Value:
 
 
 def typed(record: t.PtoType) -> ir.Type:
-    """The MLIR type of a type record."""
+    """The MLIR type of a type record.  Raises ParseError outside of a kernel."""
+    current()
     return t.to_mlir(record)
