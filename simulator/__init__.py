@@ -1,1 +1,1 @@
-
+"""Elaboration, the event engine, values, the synchronisation checker, traces."""

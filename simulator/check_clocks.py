@@ -64,6 +64,7 @@ class Clocks(Replay):
                 queue.state = queue.seen = [0] * sizes[queue.block]
 
     def work(self, queue: Queue, index: int, command: Command) -> None:
+        """Clocks of a command: what it conflicts with must be known."""
         clock = self._clock(queue)
         reads, writes, atomic = self.regions.touched[queue.stream][index]
         bounds = self._bounds[queue.pipe]
@@ -91,6 +92,7 @@ class Clocks(Replay):
             self._complete(queue, index)
 
     def raised(self, queue: Queue, index: int, command: Command) -> list[int]:
+        """The token that a set or signal carries."""
         clock = self._clock(queue)
         if command.site.kind == "set":
             self._check_set(queue, index, command, clock)
@@ -103,6 +105,7 @@ class Clocks(Replay):
         return token
 
     def taken(self, queue: Queue, index: int, command: Command, tokens: list) -> None:
+        """Merges what tokens carry into the queue that waited."""
         clock = self._clock(queue)
         if command.site.kind == "wait":
             self._takes.setdefault((queue.stream, command.site.peer, command.site.pipe, command.flag), []).append(index)
@@ -115,6 +118,7 @@ class Clocks(Replay):
             self._complete(queue, index)
 
     def drained(self, queue: Queue, index: int, command: Command, queues: list[Queue]) -> None:
+        """A barrier: what its queues did is known."""
         clock = self._clock(queue)
         for other in queues:
             clock = _merge(clock, other.state)
