@@ -173,8 +173,8 @@ class TransferLaw(_Model):
 
 
 Path = Literal[
-    "gm_to_l1", "gm_to_l1_dn", "gm_to_ub", "ub_to_gm", "l0c_to_gm", "l0c_to_l1", "l1_to_l0a", "l1_to_l0b", "l1_to_bias", "l1_to_scaling",
-    "l1_to_ub", "ub_to_l1", "ub_to_ub", "l0c_to_ub",
+    "gm_to_l1", "gm_to_l1_dn", "gm_to_ub", "ub_to_gm", "l1_to_gm", "l0c_to_gm", "l0c_to_l1", "l1_to_l0a", "l1_to_l0b", "l1_to_bias",
+    "l1_to_scaling", "l1_to_ub", "ub_to_l1", "ub_to_ub", "l0c_to_ub",
 ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ Raises: nothing.
 from dataclasses import dataclass
 from typing import Any
 
+from ptoc.dialect import types as t
 from ptoc.dialect.mlir import ir, passmanager
 from ptoc.dialect.op import Record, plain, record
 from ptoc.dialect.ops.structure import AllocMultiTile, AllocTile
@@ -36,6 +37,7 @@ class Canonicalize:
                 _drop_self_move(rec)
         _drop_unused_tiles(module)
         upstream(module, "canonicalize", "cse")
+        _tile_choices_to_branches(module)
         return []
 
 
@@ -74,6 +76,27 @@ def _segments(rec: Record) -> list[int]:
 def _drop_self_move(rec: Record) -> None:
     if rec.op.name == "pto.tmov" and set(rec.operands) == {"src", "dst"} and rec.operands["src"] == rec.operands["dst"]:
         rec.op.erase()
+
+
+def _tile_choices_to_branches(module: ir.Module) -> None:
+    """A choice of tiles as a branch that yields one, the one form that later passes know; MLIR makes it an arith.select."""
+    found: list[ir.Operation] = []
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name == "arith.select" and isinstance(t.of(op.results[0].type), t.Tile | t.MultiTile | t.View):
+            found.append(op)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit)
+    for op in found:
+        condition, *choices = op.operands
+        with op.context, ir.InsertionPoint(op), op.location:
+            branch = ir.Operation.create("scf.if", results=[op.results[0].type], operands=[condition], regions=2)
+            for region, value in zip(branch.regions, choices):
+                with ir.InsertionPoint(region.blocks.append()):
+                    ir.Operation.create("scf.yield", operands=[value])
+        op.results[0].replace_all_uses_with(branch.results[0])
+        op.erase()
 
 
 def _drop_unused_tiles(module: ir.Module) -> None:

@@ -115,11 +115,13 @@ class _Search:
         """Value by name."""
         if not self.names:
             return {}
-        starts = [dict.fromkeys(self.names, n) for n in (0, 1, *(1 << k for k in range(1, 17)))]
-        now = next((start for start in starts if self.amount(start) is not None), starts[1])
+        sizes = [n for n in self.names if n in self.trials.sizes]
+        starts = [dict.fromkeys(self.names, 0) | dict.fromkeys(sizes, 1)]
+        starts += [dict.fromkeys(self.names, n) for n in (0, 1, *(1 << k for k in range(1, 17)))]
+        now = max((start for start in starts if self.amount(start) is not None), key=self.amount, default=starts[0])
         for _ in range(ROUNDS):
             before = dict(now)
-            for name in self.names:
+            for name in (*sizes, *(n for n in self.names if n not in sizes)):
                 now = self.largest(name, now)
             if now == before:
                 break
@@ -133,7 +135,8 @@ class _Search:
         key = tuple(numbers[n] for n in self.names)
         if key not in self.seen:
             try:
-                self.seen[key] = self.trials.reach({**self.fixed, **numbers}, self.blocks).amount
+                reach = self.trials.reach({**self.fixed, **numbers}, self.blocks)
+                self.seen[key] = reach.commands * 64 + reach.elements
             except (NotAdmittedError, AssertionError, ArithmeticError, ValueError):
                 self.seen[key] = None
         return self.seen[key]
@@ -181,9 +184,9 @@ def _reach(trials: Trials, numbers: dict[str, Any], blocks: int, arrays: dict[st
 
     try:
         return trials.reach(numbers, blocks, load)
-    except NotAdmittedError:
+    except NotAdmittedError as error:
         shown = ", ".join(f"{n}={v}" for n, v in numbers.items())
-        raise ArgumentError(f"with {shown or 'no numbers'} a size or an offset lies outside of its tile or view; give others as -D NAME=VALUE") from None
+        raise ArgumentError(f"with {shown or 'its constants'} the kernel takes {error}; give other numbers as -D NAME=VALUE") from None
 
 
 def _add_arrays(arrays: dict[str, np.ndarray], dtypes: dict[str, DType], reach: Reach) -> None:
