@@ -137,6 +137,7 @@ class _Body:
             per_block = [ir.IntegerAttr.get(ir.IntegerType.get_signless(64), pipe.slots * pipe.slot_bytes) for pipe in self.trace.pipes]
             function.attributes["pto.workspace_bytes_per_block"] = ir.ArrayAttr.get(per_block)
         function.attributes["pto.arg_names"] = ir.ArrayAttr.get([ir.StringAttr.get(n) for n in names])
+        function.attributes["pto.positive_args"] = ir.ArrayAttr.get([ir.StringAttr.get(n) for n in sizes])
         outputs = [ir.StringAttr.get(n) for n, spec in kernel.tensors.items() if spec.output]
         function.attributes["pto.outputs"] = ir.ArrayAttr.get(outputs)
 

@@ -43,7 +43,7 @@ def arms_around(block: Block) -> list[Block]:
     """The arms and loop bodies that may be left out and that a block is in, or is, innermost first."""
     found = []
     while block is not None:
-        if isinstance(block.owner, Branch) or (block.owner and not block.owner.trips):
+        if isinstance(block.owner, Branch) or (block.owner and not block.owner.runs):
             found.append(block)
         block = block.owner.block if block.owner else None
     return found
@@ -218,7 +218,7 @@ class Clocks:
 
     def loop(self, loop: Loop, state: State) -> State:
         """The state after a loop: its head is joined with the end of its body until nothing changes."""
-        ways = [] if loop.trips else [state.copy()]
+        ways = [] if loop.runs else [state.copy()]
         self.enter(loop, state)
         for turn in range(self.peel):
             if loop.trips == turn:

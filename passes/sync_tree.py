@@ -5,6 +5,7 @@ Sections of the other kind of core are left out, those of this kind are part of 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from ptoc.dialect import types as t
@@ -12,6 +13,7 @@ from ptoc.dialect.mlir import ir
 from ptoc.dialect.op import REGISTRY, Record, location_of, record
 from ptoc.dialect.ops import structure, sync
 
+from .bounds import runs_at_least_once
 from .symbolic import LoopInfo, Poly, Symbols, add, number
 from .tile_places import Place, Slots, View, whole
 
@@ -68,6 +70,11 @@ class Loop:
     def trips(self) -> int | None:
         """Number of iterations, None where it is not known."""
         return number(self.info.trip)
+
+    @cached_property
+    def runs(self) -> bool:
+        """True where it surely has an iteration."""
+        return self.trips > 0 if self.trips is not None else self.op.name == "scf.for" and runs_at_least_once(self.op)
 
 
 @dataclass(eq=False)
