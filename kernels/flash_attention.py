@@ -51,11 +51,12 @@ def flash_attention(
     with ptoc.vector():
         for block in ptoc.range(ptoc.block_idx(), ptoc.ceil_div(S0, ROWS), ptoc.num_blocks()):
             vector = Vector(shape, qk, p, pv, block, PRELOAD + 1)
-            for t in ptoc.range(tiles + ahead):
-                with ptoc.when(t < tiles):
-                    vector.compute_p(t)
-                with ptoc.when(t >= ahead):
-                    vector.compute_gu(t - ahead)
+            for t in ptoc.range(ahead):
+                vector.compute_p(t)
+            for t in ptoc.range(tiles):
+                with ptoc.when(t + ahead < tiles):
+                    vector.compute_p(t + ahead)
+                vector.compute_gu(t)
             vector.finish(o)
 
 
