@@ -9,9 +9,11 @@ from ptoc.dialect.assembly_names import keep_argument_names
 from ptoc.dialect.errors import NotSupportedError, PtocError
 from ptoc.dialect.families import target_arch
 from ptoc.dialect.mlir import func, ir
+from ptoc.dialect.op import location_of
 from ptoc.dialect.sim_text import parse_sim, sim_to_text
 from ptoc.frontend import Kernel
 from ptoc.lowering import lower
+from ptoc.lowering.kinds import mixed_kinds
 from ptoc.machine.chip import Chip
 from ptoc.passes.pipeline import PIPELINE, Pass, run_passes
 
@@ -74,7 +76,7 @@ def compile_source(source: Source, chip: Chip, parameters: dict[str, Any] | None
         module = assembly.parse(source.text, source.file)
         _set_arch(module, chip, source.file)
         keep_argument_names(module, source.text)
-    remarks = run_passes(module, chip, pipeline_for(module, sync))
+    remarks = run_passes(module, chip, pipeline_for(module, sync)) + _mixed(module)
     return Compiled(entry_name(module, source.name), chip, source, module, lower(module), parameters, remarks)
 
 
@@ -89,6 +91,15 @@ def entry_name(module: ir.Module, default: str) -> str:
     marked = [f for f in functions if "pto.entry" in f.attributes]
     chosen = (marked or functions)[:1]
     return chosen[0].name.value if chosen else default
+
+
+def _mixed(module: ir.Module) -> list[str]:
+    """A remark for each function whose commands no one core of a chip can run."""
+    mixed = [f for f in module.body.operations if isinstance(f, func.FuncOp) and not f.is_external and mixed_kinds(f)]
+    return [
+        f"{location_of(f.operation)}: '{f.name.value}' has cube and vector commands without sections: simulated as one core that has all engines"
+        for f in mixed
+    ]
 
 
 def _set_arch(module: ir.Module, chip: Chip, file: str) -> None:
