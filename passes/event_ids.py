@@ -9,7 +9,7 @@ from ptoc.dialect.op import location_of
 
 from .sync_clocks import SPAN, State
 from .sync_tree import Function, Leaf, Loop
-from .sync_units import ALL, Placement, Unit
+from .sync_units import Placement, Unit
 
 Pair = tuple[str, str]
 
@@ -48,9 +48,7 @@ class _Pool:
                     f"{location_of(victim.cause.op)}: no event id is left for {self.pair[0]} -> {self.pair[1]} "
                     f"({len(self.free)} for {len(units)} flags): a barrier over all pipes stands in"
                 )
-                self.placed.take_out(victim)
-                self.placed.units.remove(victim)
-                self.placed.barrier(ALL, victim.leaf("wait").anchor[0], victim.cause)
+                self.placed.stand_in(victim)
         return remarks
 
     def fit(self) -> bool:
@@ -76,7 +74,7 @@ class _Pool:
             best = None
             for base in self.free:
                 ids = range(base, base + unit.ids)
-                if all(i in owners and all(self.apart(unit, o, known) for o in owners[i]) for i in ids):
+                if all(i in owners and self.free_for(unit, owners[i], known) for i in ids):
                     load = (sum(len(owners[i]) for i in ids), base)
                     best = min(best, load) if best else load
             if best is None:
@@ -98,6 +96,18 @@ class _Pool:
         clocks.block(self.function.root, clocks.fresh())
         clocks.checking = False
         return seen
+
+    def free_for(self, unit: Unit, owners: list[Unit], known: dict[Leaf, object]) -> bool:
+        """True where an id can be a unit's beside its owners, in program order.
+
+        One owner that is done before the unit begins, outside of all loops, speaks for all before it: waits of one pipe are done in order.
+        """
+        for owner in reversed(owners):
+            if not self.apart(unit, owner, known):
+                return False
+            if owner.order < unit.order and not any(leaf.block.loops for leaf in owner.leaves) and owner is owners[-1]:
+                return True
+        return True
 
     def apart(self, a: Unit, b: Unit, known: dict[Leaf, object]) -> bool:
         """True where neither is raised while a flag of the other may be."""
@@ -147,6 +157,6 @@ def innermost_level(loops: list[Loop]) -> int:
 
 
 def _ends(unit: Unit) -> tuple[Leaf, Leaf]:
-    """First set and last wait of a unit."""
-    return (unit.leaf("prime"), unit.leaf("drain")) if unit.depth else (unit.leaf("set"), unit.leaf("wait"))
+    """First set and last wait of a unit: its leaves are made in the order prime, wait, set, drain or set, wait."""
+    return unit.leaves[0], unit.leaves[-1]
 

@@ -48,6 +48,7 @@ class _Finder:
         self.symbols, self.needs = function.symbols, needs
         self.found: dict[tuple, Dependence] = {}
         self.accesses: dict[tuple[int, int, bool], int] = {}
+        self.quiet = _quiet_pointers(function)
 
     def walk(self, block: Block, live: Live) -> Live:
         """Dependences within one run of a block on what was live before; what is live after it."""
@@ -62,7 +63,7 @@ class _Finder:
                 end = self.walk(item.body, dict(live))
                 inside = {k: entry for k, entry in end.items() if item.pos < entry[0].pos < item.end}
                 self.carried(item, item.body, inside)
-                live = end if item.trips else {**live, **end}
+                live = end if item.runs else {**live, **end}
         return live
 
     def executed(self, leaf: Leaf, live: Live) -> Live:
@@ -70,6 +71,8 @@ class _Finder:
             if isinstance(place, Place) and place.fixed:
                 live = {k: e for k, e in live.items() if not (isinstance(e[1], Place) and covers(place, e[1]))}
         for number_, (place, written) in enumerate(_accesses(leaf)):
+            if isinstance(place, View) and place.root in self.quiet:
+                continue
             live[self.accesses.setdefault((leaf.pos, number_, written), len(self.accesses))] = (leaf, place, written)
         return live
 
@@ -107,14 +110,15 @@ class _Finder:
         ring = _ring(self.symbols, place, other, common)
         if ring and loop is not common[-1] and _index(common, loop) >= _index(common, ring):
             return  # counted through this loop: found at the innermost one
-        distance = self.distance(loop, place, other, tuple(x.info for x in common))
+        goes_on = ring is not None and ring is not loop and loop is common[-1]
+        distance = self.distance(loop, place, other, tuple(x.info for x in common), goes_on)
         if distance:
             scope = ring if ring and loop is common[-1] else loop
             self.add(Dependence(p, q, loop, distance, scope, hazard))
 
-    def distance(self, loop: Loop, p: Place | View, q: Place | View, common: tuple) -> int | None:
-        """Smallest number of iterations after which q meets p."""
-        most = 2 * FARTHEST if loop.trips is None else min(loop.trips - 1, 2 * FARTHEST)
+    def distance(self, loop: Loop, p: Place | View, q: Place | View, common: tuple, goes_on: bool) -> int | None:
+        """Smallest number of iterations after which q meets p; `goes_on`: counted through outer loops, so more than this one's trips."""
+        most = 2 * FARTHEST if loop.trips is None or goes_on else min(loop.trips - 1, 2 * FARTHEST)
         steps = range(1, most + 1)
         for d in steps if self.moves(loop, p, q) else steps[:1]:
             if conflict(self.symbols, p, q, Step(loop.info, d, common)):
@@ -145,6 +149,18 @@ class _Finder:
         known = self.found.get(key)
         if known is None or dependence.distance < known.distance:
             self.found[key] = dependence
+
+
+def _quiet_pointers(function: Function) -> set:
+    """Pointers in which nothing can conflict: never written, or touched by one pipe alone."""
+    pipes: dict[object, set[str]] = {}
+    written = set()
+    for leaf in function.root.leaves():
+        for place, writes in _accesses(leaf):
+            if isinstance(place, View):
+                pipes.setdefault(place.root, set()).add(leaf.pipe)
+                written |= {place.root} if writes else set()
+    return {root for root, users in pipes.items() if root not in written or len(users) == 1 and "V" not in users}
 
 
 def _accesses(leaf: Leaf) -> list[tuple[Place | View, bool]]:

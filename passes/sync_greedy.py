@@ -12,9 +12,12 @@ import numpy as np
 from .sync_clocks import NEVER, SPAN, UNKNOWN, Clocks, State, Violated, arms_of
 from .sync_dependences import Dependence
 from .sync_tree import Block, Branch, Function, Leaf, Loop, ancestor, blocks_of, common_block
-from .sync_units import ALL, Placement, Unit
+from .sync_units import Placement, Unit
 
 MOST_IDS = 8
+ACKNOWLEDGED = 4
+"""Rounds of acknowledgements (which need some themselves) before a barrier over all pipes stands in."""
+
 MOST_ARMS = 64
 """Levels of arms and inner loops: each makes every step a little slower, and left out ones cost at most a redundant unit."""
 
@@ -148,15 +151,15 @@ class _Solver:
 
     def free_ids(self) -> None:
         """Gives every flag the ids that keep it from being raised while it is raised, or adds units that acknowledge it."""
-        for _ in range(4):
-            stuck = self.count_ids()
-            if not stuck:
-                return
-            for unit, leaf, waited, loop in stuck:
-                self.acknowledge(unit, leaf, waited, loop)
-        for unit in {id(entry[0]): entry[0] for entry in self.count_ids()}.values():
-            self.replace_by_barrier(unit)
-        self.count_ids()
+        turn = 0
+        while stuck := self.count_ids():
+            turn += 1
+            if turn <= ACKNOWLEDGED:
+                for unit, leaf, waited, loop in stuck:
+                    self.acknowledge(unit, leaf, waited, loop)
+            else:
+                for unit in {id(entry[0]): entry[0] for entry in stuck}.values():
+                    self.placed.stand_in(unit)
 
     def acknowledge(self, unit: Unit, raised: Leaf, waited: Leaf, loop: Loop | None) -> None:
         """A unit back: the wait before the next set."""
@@ -166,14 +169,6 @@ class _Solver:
             back = self.placed.carried(waited, raised, loop, 1, loop)
         back.acknowledges = True
         back.cause = unit.cause
-
-    def replace_by_barrier(self, unit: Unit) -> None:
-        """A barrier over all pipes where a unit's flags cannot be told apart."""
-        waited = unit.leaf("wait")
-        node = waited.anchor[0]
-        self.placed.take_out(unit)
-        self.placed.units.remove(unit)
-        self.placed.barrier(ALL, node, unit.cause)
 
     def count_ids(self) -> list[tuple[Unit, Leaf, Leaf, Loop | None]]:
         """Sets `ids` and the guards of each set; what cannot be: (unit, set, its wait, the loop that must carry an acknowledgement)."""

@@ -72,6 +72,18 @@ class Placement:
         self.units.append(unit)
         return unit
 
+    def stand_in(self, unit: Unit) -> None:
+        """Puts a barrier over all pipes exactly where a unit waits, instead of it: whatever its flags told is known there too."""
+        self.take_out(unit)
+        self.units.remove(unit)
+        whole = Unit(ALL, ALL, unit.cause)
+        for waited in unit.leaves:
+            if waited.kind in ("wait", "drain"):
+                leaf = Leaf("barrier", ALL, unit.cause.op, unit=whole, pos=waited.pos, block=waited.block, anchor=waited.anchor)
+                whole.leaves.append(leaf)
+                self.restore(leaf)
+        self.units.append(whole)
+
     def forward(self, p: Leaf, q: Leaf) -> Unit:
         """Set right after what p is in, wait right before what q is in, in the innermost block that both are in."""
         block = common_block(p, q)

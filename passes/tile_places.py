@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-
 from ptoc.dialect.layout import TileRef
 from ptoc.dialect.types import Tile
 
