@@ -91,10 +91,6 @@ def test_a_stated_kind_of_core_is_taken() -> None:
     assert [facts(f)["sim.core"] for f in ops(module, "func.func")] == ["aic"]
 
 
-def test_a_function_that_issues_nothing_runs_nowhere() -> None:
-    assert ops(lowered("  pto.barrier <PIPE_V>"), "func.func") == []
-
-
 def test_loops_and_conditions_stay() -> None:
     body = f"""  %i0 = arith.constant 0 : index
   scf.for %i = %i0 to %n step %c1 {{
