@@ -5,8 +5,6 @@ the other's last wait is done; then two units merge into one (set where the late
 barrier over all pipes stands in, with a remark.
 """
 
-from ptoc.dialect.op import location_of
-
 from .sync_clocks import SPAN, State
 from .sync_tree import Function, Leaf, Loop
 from .sync_units import Placement, Unit
@@ -21,11 +19,10 @@ def assign_ids(function: Function, placed: Placement, event_ids: int) -> list[st
         if isinstance(leaf.unit, tuple):
             src, dst, event = leaf.unit
             taken.setdefault((src, dst), set()).update(range(event_ids) if event is None else {event})
-    remarks: list[str] = []
     for pair in sorted({(u.src, u.dst) for u in placed.units if not u.barrier}):
         free = [i for i in range(event_ids) if i not in taken.get(pair, ())]
-        remarks += _Pool(function, placed, pair, free).assign()
-    return remarks
+        _Pool(function, placed, pair, free).assign()
+    return placed.remarks
 
 
 class _Pool:
@@ -38,18 +35,14 @@ class _Pool:
         """Units of the pair, in program order."""
         return sorted((u for u in self.placed.units if (u.src, u.dst) == self.pair), key=lambda u: u.order)
 
-    def assign(self) -> list[str]:
-        remarks = []
+    def assign(self) -> None:
+        """Finds ids; merges flags, then puts barriers in, until they suffice."""
         while not self.fit():
             units = self.units()
             if not self.merge(units):
                 victim = max(units, key=lambda u: (u.ids, u.order))
-                remarks.append(
-                    f"{location_of(victim.cause.op)}: no event id is left for {self.pair[0]} -> {self.pair[1]} "
-                    f"({len(self.free)} for {len(units)} flags): a barrier over all pipes stands in"
-                )
-                self.placed.stand_in(victim)
-        return remarks
+                left = f"{len(self.free)} for {len(units)} flags"
+                self.placed.stand_in(victim, f"no event id is left for {self.pair[0]} -> {self.pair[1]} ({left})")
 
     def fit(self) -> bool:
         """Finds ids for all units, distinct ones if possible."""

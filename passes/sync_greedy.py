@@ -159,7 +159,7 @@ class _Solver:
                     self.acknowledge(unit, leaf, waited, loop)
             else:
                 for unit in {id(entry[0]): entry[0] for entry in stuck}.values():
-                    self.placed.stand_in(unit)
+                    self.placed.stand_in(unit, f"a flag {unit.src} -> {unit.dst} may be raised twice, whatever acknowledges it")
 
     def acknowledge(self, unit: Unit, raised: Leaf, waited: Leaf, loop: Loop | None) -> None:
         """A unit back: the wait before the next set."""

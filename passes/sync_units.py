@@ -3,6 +3,8 @@
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 
+from ptoc.dialect.op import location_of
+
 from .sync_clocks import Clocks
 from .sync_tree import GAP, Block, Leaf, Loop, Node, ancestor, common_block
 
@@ -52,6 +54,7 @@ class Placement:
     def __init__(self, root: Block, clocks: Clocks) -> None:
         self.clocks = clocks
         self.units: list[Unit] = []
+        self.remarks: list[str] = []
         self.counts: dict[tuple[int, bool], int] = {}
         self.positions: dict[str, list[int]] = {pipe: [] for pipe in clocks.pipes}
         for leaf in root.leaves():
@@ -72,8 +75,9 @@ class Placement:
         self.units.append(unit)
         return unit
 
-    def stand_in(self, unit: Unit) -> None:
-        """Puts a barrier over all pipes exactly where a unit waits, instead of it: whatever its flags told is known there too."""
+    def stand_in(self, unit: Unit, why: str) -> None:
+        """Puts a barrier over all pipes exactly where a unit waits, instead of it: whatever its flags told is known there too; with a remark."""
+        self.remarks.append(f"{location_of(unit.cause.op)}: {why}: a barrier over all pipes stands in")
         self.take_out(unit)
         self.units.remove(unit)
         whole = Unit(ALL, ALL, unit.cause)
