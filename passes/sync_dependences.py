@@ -160,7 +160,7 @@ def _quiet_pointers(function: Function) -> set:
             if isinstance(place, View):
                 pipes.setdefault(place.root, set()).add(leaf.pipe)
                 written |= {place.root} if writes else set()
-    return {root for root, users in pipes.items() if root not in written or len(users) == 1 and "V" not in users}
+    return {root for root, users in pipes.items() if root not in written or (len(users) == 1 and "V" not in users)}
 
 
 def _accesses(leaf: Leaf) -> list[tuple[Place | View, bool]]:
