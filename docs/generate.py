@@ -1,6 +1,14 @@
-"""Writes the pages of docs/ that are tables of classes: `python docs/generate.py`.  A test compares them with what stands there."""
+"""Writes the pages of docs/ that are tables of classes, and what README's commands print: `python docs/generate.py`.
+
+Tests compare them with what stands there.
+"""
 
 import inspect
+import os
+import re
+import subprocess
+import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -12,6 +20,7 @@ from ptoc.listing import pass_facts
 from ptoc.passes.pipeline import PIPELINE
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent
 NOTE = "Written by `docs/generate.py` from the classes; do not edit.\n"
 
 
@@ -85,6 +94,28 @@ def _option_row(option: click.Option) -> str:
     return f"| {spelling} | {(option.help or '').rstrip('.')}.{' Required.' if option.required else ''}{default} |"
 
 
+def example() -> str:
+    """The kernel that README shows."""
+    return re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)[1]
+
+
+def readme() -> str:
+    """README.md with the output of its commands as it is now."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "relu_axpy.py").write_text(example(), encoding="utf-8")
+        return re.sub(r"```console\n(.*?)```", lambda block: f"```console\n{_console(block[1], folder)}```", text, flags=re.S)
+
+
+def _console(block: str, folder: str) -> str:
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    shown = []
+    for command in (line for line in block.split("\n") if line.startswith("$ ")):
+        run = subprocess.run(command[2:], shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+        shown += [command, textwrap.dedent(run.stdout).rstrip("\n")]
+    return "\n".join(shown) + "\n"
+
+
 def pages() -> dict[str, str]:
     """All pages by file name."""
     return {"ops.md": ops_page(), "passes.md": passes_page(), "errors.md": errors_page(), "cli.md": cli_page()}
@@ -93,3 +124,4 @@ def pages() -> dict[str, str]:
 if __name__ == "__main__":
     for page, content in pages().items():
         (HERE / page).write_text(content, encoding="utf-8")
+    (ROOT / "README.md").write_text(readme(), encoding="utf-8")
