@@ -1,8 +1,11 @@
 """Slot pipes in the simulator IR: rings, waits, signals, views of slots, and what the tile forms of tpush and tpop do themselves.
 
-A tile form of tpush takes a slot, stores the tile into it and signals; one of tpop waits, loads the slot into its local buffer and, on
-a3, gives the slot back at once.  Source: pto-isa 3186c381, include/pto/npu/a2a3/{TPush,TPop,TFree}.hpp.
+A tile form of tpush takes a slot, stores the tile into it and signals.  Through global memory a tile form of tpop waits, loads the slot
+into its local buffer and gives the slot back at once.  On chip (a5) the producer writes into the consumer's buffer, tpop only waits, and
+tfree gives the slot back.  Source: pto-isa 3186c381, include/pto/npu/{a2a3,a5}/{TPush,TPop,TFree}.hpp.
 """
+
+from typing import Any
 
 from ptoc.dialect import types as t
 from ptoc.dialect.errors import NotSupportedError
@@ -16,13 +19,20 @@ from .to_sim import Stream, command, lower_op
 SIGNALS = {"aic": "FIX", "aiv": "MTE3"}
 """The pipe that a producer signals from.  Source: pto-isa 3186c381, include/pto/npu/a2a3/TPush.hpp (record)."""
 
+FREES = {"aic": "MTE1", "aiv": "V"}
+"""The pipe of a consumer that waits for an on-chip slot and gives it back.  Source: pto-isa 3186c381, include/pto/npu/a5/TPush.hpp (wait, free)."""
+
 OTHER = {"aic": "aiv", "aiv": "aic"}
+CONSUMER_MEMORY = {"aic": "ub", "aiv": "l1"}
+"""Kind of producer to the memory of the consumer's buffer."""
+
 DIRECTIONS = {1: "aic", 2: "aiv"}
 """Bit of dir_mask to the kind of core that produces."""
 
 
-@lower_op.register
-def _pipe(op: pipes.InitializeL2g2lPipe, stream: Stream, rec: Record) -> None:
+@lower_op.register(pipes.InitializeL2g2lPipe)
+@lower_op.register(pipes.InitializeL2lPipe)
+def _pipe(op: Any, stream: Stream, rec: Record) -> None:
     facts = rec.attributes
     flag = facts["flag_base"]
     name = facts.get("name", f"pipe{flag}")
@@ -40,6 +50,7 @@ def _pipe(op: pipes.InitializeL2g2lPipe, stream: Stream, rec: Record) -> None:
             period=facts["sync_period"],
             flag_ready=flag,
             flag_free=flag + 1,
+            on_chip=CONSUMER_MEMORY[producer] if isinstance(op, pipes.InitializeL2lPipe) else None,
         )
         stream.channels[op.pipe_handle, producer] = made.result
         flag += 2
@@ -97,19 +108,23 @@ def _talloc(op: pipes.TAlloc, stream: Stream, rec: Record) -> None:
 
 @lower_op.register
 def _tpush(op: pipes.TPush, stream: Stream, rec: Record) -> None:
-    ring = _ring(stream, rec, stream.kind)
+    ring, signal = _ring(stream, rec, stream.kind), SIGNALS[stream.kind]
     if isinstance(rec.types["tile"], t.Tile):
-        slot = stream.emit("acquire", [ring], (ir.IndexType.get(),)).result
-        view = _entry(stream, rec, "tile", slot, stream.kind)
-        command(stream, rec, rec.cls.pipe_of(rec), {"slot": view}, writes=("slot",))
-    stream.emit("push", [ring], pipe=SIGNALS[stream.kind])
+        on_chip = _on_chip(rec)
+        slot = stream.emit("acquire", [ring], (ir.IndexType.get(),), pipe=signal if on_chip else None).result
+        slots = _remote(stream, rec, slot) if on_chip else {"slot": _entry(stream, rec, "tile", slot, stream.kind)}
+        command(stream, rec, rec.cls.pipe_of(rec), slots, writes=tuple(slots))
+    stream.emit("push", [ring], pipe=signal)
 
 
 @lower_op.register
 def _tpop(op: pipes.TPop, stream: Stream, rec: Record) -> None:
-    producer = OTHER[stream.kind]
+    producer, on_chip = OTHER[stream.kind], _on_chip(rec)
     ring = _ring(stream, rec, producer)
-    slot = stream.emit("take", [ring], (ir.IndexType.get(),)).result
+    slot = stream.emit("take", [ring], (ir.IndexType.get(),), pipe=FREES[stream.kind] if on_chip else None).result
+    if on_chip:
+        stream.values[op.tile] = _slot_tile(stream, rec, slot)
+        return
     view = _entry(stream, rec, "tile", slot, producer)
     if not isinstance(rec.types["tile"], t.Tile):
         stream.values[op.tile] = view
@@ -121,11 +136,56 @@ def _tpop(op: pipes.TPop, stream: Stream, rec: Record) -> None:
 
 @lower_op.register
 def _tfree(op: pipes.TFree, stream: Stream, rec: Record) -> None:
-    """Signals from MTE2; a tile's slot was given back when it was popped."""
-    if _pops_tiles(rec):
-        return
-    named = rec.operands.get("entry") is not None
-    stream.emit("release", [_ring(stream, rec, OTHER[stream.kind])], pipe="MTE2", unnamed=None if named else True)
+    """Signals from MTE2; a tile's slot in global memory was given back when it was popped."""
+    ring = _ring(stream, rec, OTHER[stream.kind])
+    if _on_chip(rec):
+        stream.emit("release", [ring], pipe=FREES[stream.kind])
+    elif not _pops_tiles(rec):
+        stream.emit("release", [ring], pipe="MTE2", unnamed=None if rec.operands.get("entry") is not None else True)
+
+
+def _on_chip(rec: Record) -> bool:
+    return rec.operands["pipe_handle"].owner.name == "pto.initialize_l2l_pipe"
+
+
+def _slot_tile(stream: Stream, rec: Record, slot: ir.Value) -> ir.Value:
+    """The popped tile in this core's part of an on-chip ring."""
+    tile = rec.tile("tile")
+    sizes = stream.valid(record(rec.operands["tile"].owner), "the tile", tile)
+    return _ring_tile(stream, rec, OTHER[stream.kind], slot, sizes, stream.layout(tile))
+
+
+def _remote(stream: Stream, rec: Record, slot: ir.Value) -> dict[str, ir.Value]:
+    """Where a pushed tile goes on the consumer's side: a slot of each vector core (halves where split), or a part of the cube's."""
+    tile, split = rec.tile("tile"), rec.attributes.get("split", 0)
+    rows, cols = _sizes(stream, rec, "tile")
+    two = stream.index(2)
+    if stream.kind == "aic":
+        row_parts, col_parts = (2 if split == 1 else 1), (2 if split == 2 else 1)
+        layout = stream.layout(tile) | {"blayout": "row_major", "slayout": "none_box", "fractal": 512}
+        layout |= {"rows": tile.rows // row_parts, "cols": tile.cols // col_parts}
+        sizes = [arith.divui(rows, two) if split == 1 else rows, arith.divui(cols, two) if split == 2 else cols]
+        names = ["slot0", "slot1"] if split else ["slot"]
+        return {name: _ring_tile(stream, rec, "aic", slot, sizes, layout, sub) for sub, name in enumerate(names)}
+    sub = stream.emit("id", [], (ir.IndexType.get(),), of="subblock_idx").result
+    layout = stream.layout(tile) | {"blayout": "col_major", "slayout": "row_major", "fractal": 512}
+    layout |= {"rows": tile.rows * (2 if split == 1 else 1), "cols": tile.cols * (2 if split == 2 else 1)}
+    whole = [arith.muli(rows, two) if split == 1 else rows, arith.muli(cols, two) if split == 2 else cols]
+    region = _ring_tile(stream, rec, "aiv", slot, whole, layout, 0)
+    zero = stream.index(0)
+    begin = [arith.muli(sub, rows) if split == 1 else zero, arith.muli(sub, cols) if split == 2 else zero]
+    return {"slot": stream.emit("part", [region, *begin, rows, cols], (sim_type("ref"),)).result}
+
+
+def _ring_tile(
+    stream: Stream, rec: Record, producer: str, slot: ir.Value, sizes: list[ir.Value], layout: dict[str, Any], owner: int | None = None
+) -> ir.Value:
+    """A tile region in an on-chip ring; `owner`: the number of the consumer core, this core's own where it is absent."""
+    facts = record(rec.operands["pipe_handle"].owner).attributes
+    name = facts.get("name", f"pipe{facts['flag_base']}")
+    ring = name if facts["dir_mask"] != 3 else f"{name}.{producer}"
+    memory = CONSUMER_MEMORY[producer]
+    return stream.emit("tile", [slot, *sizes], (sim_type("ref"),), memory=memory, ring=ring, owner=owner, **layout).result
 
 
 def _pops_tiles(rec: Record) -> bool:

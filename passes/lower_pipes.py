@@ -55,7 +55,7 @@ class LowerPipes:
         handles: dict[tuple[Any, int], ir.Value] = {}
         for (kind, number), records in sorted(sides.items()):
             for rec in records:
-                handles[scope_of(rec.op), number] = _initialize(rec, facts[number], bases[number], rec.attributes.get("name", f"pipe{number}"))
+                handles[scope_of(rec.op), number] = _initialize(rec, facts[number], bases[number], rec.attributes.get("name", f"pipe{number}"), chip.arch)
                 rec.op.erase()
         for rec in uses:
             # Read again: lowering a pop has replaced the operands of what follows it.
@@ -144,20 +144,21 @@ def _flag_bases(facts: dict[int, dict[str, Any]], sides: dict) -> dict[int, int]
     return bases
 
 
-def _initialize(rec: Record, facts: dict[str, Any], base: int, name: str) -> ir.Value:
-    """The pipe value that replaces one side's declaration."""
+def _initialize(rec: Record, facts: dict[str, Any], base: int, name: str, arch: str) -> ir.Value:
+    """The pipe value that replaces one side's declaration: through global memory, or on chip where a5 is given none."""
     number = ir.IntegerType.get_signless(32, rec.op.context)
     with rec.op.context, ir.InsertionPoint(rec.op), rec.op.location:
         attributes = {k: ir.IntegerAttr.get(number, int(v)) for k, v in {**facts, "flag_base": base}.items() if k != "nosplit"}
         attributes["name"] = ir.StringAttr.get(name)
         if facts.get("nosplit"):
             attributes["nosplit"] = ir.BoolAttr.get(True)
-        gm = _gm_pointer(rec)
-        operands = [gm, *[rec.operands[k] for k in ("c2v_consumer_buf", "v2c_consumer_buf") if k in rec.operands]]
-        attributes["operandSegmentSizes"] = ir.DenseI32ArrayAttr.get([1, int(len(operands) > 1), int(len(operands) > 2)])
-        op = ir.Operation.create(
-            "pto.initialize_l2g2l_pipe", results=[t.to_mlir(t.Opaque("pipe"))], operands=operands, attributes=attributes
-        )
+        on_chip = arch == "a5" and not {"gm_slot_buffer", "gm_slot_tensor"} & set(rec.operands)
+        buffers = [rec.operands[k] for k in ("c2v_consumer_buf", "v2c_consumer_buf") if k in rec.operands]
+        operands = buffers if on_chip else [_gm_pointer(rec), *buffers]
+        given = [1, *(int(n < len(buffers)) for n in range(2))] if not on_chip else [1, 1]
+        attributes["operandSegmentSizes"] = ir.DenseI32ArrayAttr.get(given)
+        kind = "pto.initialize_l2l_pipe" if on_chip else "pto.initialize_l2g2l_pipe"
+        op = ir.Operation.create(kind, results=[t.to_mlir(t.Opaque("pipe"))], operands=operands, attributes=attributes)
     return op.result
 
 
@@ -166,7 +167,9 @@ def _gm_pointer(rec: Record) -> ir.Value:
     if "gm_slot_buffer" in rec.operands:
         return rec.operands["gm_slot_buffer"]
     if "gm_slot_tensor" not in rec.operands:
-        raise NotSupportedError(f"'{rec.cls.spelling}': a pipe without slots in global memory is not supported on this chip", rec.location)
+        raise NotSupportedError(
+            f"'{rec.cls.spelling}': on a3 the slots of a pipe lie in global memory; give gm_slot_buffer or gm_slot_tensor", rec.location
+        )
     view = rec.operands["gm_slot_tensor"]
     owner = view.owner
     if not isinstance(owner, ir.Operation | ir.OpView) or owner.name != "pto.make_tensor_view":

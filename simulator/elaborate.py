@@ -13,7 +13,6 @@ from ptoc.dialect.errors import ArgumentError, NotSupportedError
 from ptoc.dialect.mlir import func, ir
 from ptoc.dialect.op import plain
 
-from .channel import Channel
 from .program import Command, Core, Program, Site, Stream
 from .regions import Memory
 from .units import assign_units
@@ -41,13 +40,11 @@ def elaborate(
     vectors = 2 if "aic" in parts else 1
     written = {kind: write_stream(function, arch, sites, vectors, program.hints) for kind, function in parts.items()}
     for block in range(blocks):
-        channels: dict[str, Channel] = {}
         for kind, (run, names) in written.items():
             values = [_argument(name, dtype, arguments, program) for name, dtype in names]
             for sub in range(vectors if kind == "aiv" else 1):
                 commands: list[Command] = []
-                channels = {}
-                run(commands.append, block, blocks, sub, channels, _loader(arrays or {}), *values)
+                run(commands.append, block, blocks, sub, program.memories, _loader(arrays or {}), *values)
                 program.streams.append(Stream(Core(kind, block, sub), commands))
     assign_units(program)
     return program

@@ -14,6 +14,14 @@ class Memory(NamedTuple):
     offset: int
 
 
+def ring_memory(ring: str, block: int, owner: int, memory: str) -> str:
+    """Name of the slots of an on-chip ring: memory that the cores of a block share, of core `owner` on the consumer's side.
+
+    It is known to all cores of the run, like global memory; what follows the '/' is where it lies.
+    """
+    return f"gm:{ring}.{block}.{owner}/{memory}"
+
+
 def part(ref: TileRef, row: int, col: int, v_rows: int, v_cols: int) -> TileRef:
     """The region of a tile from (row, col) on."""
     return ref._replace(row=ref.row + row, col=ref.col + col, v_rows=v_rows, v_cols=v_cols)

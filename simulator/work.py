@@ -27,8 +27,13 @@ def narrowed(site: Site, operands: tuple[tuple[str, Any], ...]) -> tuple[tuple[s
 
 def work_of(site: Site, text: str, operands: tuple[tuple[str, Any], ...]) -> tuple[WorkItem, ...]:
     """The work items of one dynamic command; alike commands share the computation."""
-    key = tuple((name, v._replace(address=0) if type(v) is TileRef else v._replace(offset=0) if type(v) is ViewRef else None) for name, v in operands)
+    key = tuple((name, _on_chip(v) if type(v) is TileRef else v._replace(offset=0) if type(v) is ViewRef else None) for name, v in operands)
     return _work(site, key)
+
+
+def _on_chip(ref: TileRef) -> TileRef:
+    """A tile at address 0 of the memory that it lies in; rings between cores are named by what they lie in."""
+    return ref._replace(address=0, memory=ref.memory.rpartition("/")[2])
 
 
 @lru_cache(maxsize=65536)

@@ -11,7 +11,7 @@ from typing import Any, Optional
 import numpy as np
 
 from ..families import transfer
-from ..layout import Ref
+from ..layout import Ref, TileRef
 from ..mlir import ir
 from ..op import PtoOp, Record
 
@@ -160,7 +160,10 @@ class InitializeL2g2lPipe(PtoOp, name="initialize_l2g2l_pipe"):
 
 
 class InitializeL2lPipe(PtoOp, name="initialize_l2l_pipe"):
-    """A pipe whose slots lie in the consumer's on-chip memory (a5): {dir_mask, slot_size, slot_num, flag_base}."""
+    """A pipe whose slots lie in the consumer's on-chip memory (a5): {dir_mask, slot_size, slot_num, flag_base}.
+
+    local_addr: the vector cores' buffer; peer_local_addr: the cube core's.
+    """
 
     local_addr: Operand[Any]
     pipe_handle: Result[Any]
@@ -211,11 +214,20 @@ class TPush(SplitOp, name="tpush"):
 
     @classmethod
     def evaluate(cls, values: dict[str, Any], attributes: dict[str, Any]) -> dict[str, np.ndarray]:
-        return {"slot": values["tile"].reshape(values["slot"].shape)}
+        """The tile into its slot; into the slots of both vector cores where it is split on chip."""
+        if "slot" in values:
+            return {"slot": values["tile"].reshape(values["slot"].shape)}
+        halves = np.split(values["tile"], 2, axis=attributes["split"] - 1)
+        return {f"slot{sub}": half for sub, half in enumerate(halves)}
 
     @classmethod
     def work(cls, refs: dict[str, Ref], attributes: dict[str, Any]) -> tuple:
-        return (transfer("l0c_to_gm" if refs["tile"].memory == "l0c" else "ub_to_gm", refs.get("slot", refs["tile"])),)
+        slot = refs.get("slot", refs["tile"])
+        return (transfer(f"{refs['tile'].memory}_to_{_slot_memory(slot)}", refs["tile"] if "slot0" in refs else slot),)
+
+
+def _slot_memory(ref: Ref) -> str:
+    return ref.memory if isinstance(ref, TileRef) and ref.memory in ("ub", "l1") else "gm"
 
 
 class TPop(SplitOp, name="tpop"):
@@ -229,7 +241,12 @@ class TPop(SplitOp, name="tpop"):
 
     @classmethod
     def pipe_of(cls, record: Record) -> str:
-        return "MTE2" if hasattr(record.types["tile"], "loc") else ""
+        """The engine that loads the slot; on chip nothing is loaded, and the engine that waits is the one that reads first."""
+        loc = getattr(record.types["tile"], "loc", "")
+        maker = record.operands["pipe_handle"].owner
+        if loc and isinstance(maker, ir.Operation | ir.OpView) and maker.name == "pto.initialize_l2l_pipe":
+            return "V" if loc == "vec" else "MTE1"
+        return "MTE2" if loc else ""
 
     @classmethod
     def evaluate(cls, values: dict[str, Any], attributes: dict[str, Any]) -> dict[str, np.ndarray]:
