@@ -40,10 +40,10 @@ class Folded:
 def write_stream(
     function: func.FuncOp, arch: str, sites: list[Site], vectors: int, hints: list[str], instead: dict[str, Any] | None = None
 ) -> tuple[Callable[..., None], list[tuple[str, str | None]]]:
-    """(run, arguments): run(append, block, blocks, sub, channels, load, *values) appends one core's commands.
+    """(run, arguments): run(append, block, blocks, sub, memories, load, *values) appends one core's commands.
 
     arguments: (name, element type or None for a number) of each.  New sites are added to `sites`, what may explain a deadlock to `hints`.
-    `instead`: functions on regions that replace the ordinary ones.
+    `memories` takes the bytes of on-chip rings by name.  `instead`: functions on regions that replace the ordinary ones.
     """
     writer = _Writer(arch, sites, vectors, hints)
     writer.scope |= instead or {}
@@ -58,7 +58,7 @@ class _Writer:
         self.values: dict[ir.Value, str | Folded] = {}
         self.scope: dict[str, Any] = {
             "Command": Command, "TileRef": TileRef, "ViewRef": ViewRef, "Channel": Channel, "work_of": work_of, "narrowed": narrowed,
-            **{n: getattr(regions, n) for n in ("part", "reshape", "view", "slice_", "advance", "quotient", "remainder", "Memory")},
+            **{n: getattr(regions, n) for n in ("part", "reshape", "view", "slice_", "advance", "quotient", "remainder", "Memory", "ring_memory")},
         }  # fmt: skip
         self.count = 0
 
@@ -71,7 +71,7 @@ class _Writer:
             self.values[argument] = f"a{i}"
             arguments.append((name, _element(argument.type)))
         self.block(block)
-        head = ", ".join(["append", "block", "blocks", "sub", "channels", "load", *[f"a{i}" for i in range(len(arguments))]])
+        head = ", ".join(["append", "block", "blocks", "sub", "memories", "load", *[f"a{i}" for i in range(len(arguments))]])
         source = "\n".join([f"def stream({head}):", *self.lines, "    return None"])
         exec(compile(source, f"<stream {function.name.value}>", "exec"), self.scope)
         return self.scope["stream"], arguments
@@ -219,6 +219,13 @@ class _Writer:
     def _sim_tile(self, op: ir.Operation) -> None:
         address, rows, cols = self.texts(op.operands)
         memory = plain(op.attributes["memory"])
+        if "ring" in op.attributes:
+            owner = plain(op.attributes["owner"]) if "owner" in op.attributes else "sub"
+            name = self.name("v")
+            place = f"ring_memory({plain(op.attributes['ring'])!r}, block, {owner}, {memory!r})"
+            self.line(f"{name} = TileRef({place}, {address}, {self._layout(op)}, 0, 0, {rows}, {cols})")
+            self.values[op.results[0]] = name
+            return
         self.define(op.results[0], f"TileRef({memory!r}, {address}, {self._layout(op)}, 0, 0, {rows}, {cols})", list(op.operands))
 
     def _sim_part(self, op: ir.Operation) -> None:
@@ -279,8 +286,13 @@ class _Writer:
         pipe, peer = plain(op.attributes["pipe"]), plain(op.attributes["peer"])
         if kind == "wait":
             pipe, peer = peer, pipe
-        site = self.site(op, kind, f"{kind}_flag", pipe, peer=peer)
+        site = self.site(op, kind, f"{kind}_flag", pipe, peer=peer, **self.stated_unit(op))
         self.append(f"Command({site}, {self.text(op.operands[0])})", self.known(op.operands[0]))
+
+    @staticmethod
+    def stated_unit(op: ir.Operation) -> dict[str, Any]:
+        """Unit and role of a flag or barrier, where the text states them."""
+        return {key: plain(op.attributes[key]) for key in ("unit", "role") if key in op.attributes}
 
     def _sim_set(self, op: ir.Operation) -> None:
         self._flag(op, "set")
@@ -289,7 +301,8 @@ class _Writer:
         self._flag(op, "wait")
 
     def _sim_barrier(self, op: ir.Operation) -> None:
-        self.append(f"Command({self.site(op, 'barrier', 'pipe_barrier', plain(op.attributes['pipe']))})", True)
+        site = self.site(op, "barrier", "pipe_barrier", plain(op.attributes["pipe"]), **self.stated_unit(op))
+        self.append(f"Command({site})", True)
 
     def _sim_signal(self, op: ir.Operation) -> None:
         site = self.site(op, "signal", "signal", plain(op.attributes["pipe"]))
@@ -304,6 +317,11 @@ class _Writer:
         name = self.name("ch")
         numbers = ", ".join(str(facts[k]) for k in ("slots", "slot_bytes", "period", "flag_ready", "flag_free"))
         self.line(f"{name} = Channel({numbers})")
+        if "on_chip" in facts:
+            owners = 1 if facts["producer"] == "aiv" else self.vectors
+            for owner in range(owners):
+                place = f"ring_memory({facts['channel']!r}, block, {owner}, {facts['on_chip']!r})"
+                self.line(f"memories[{place}] = {facts['slots'] * facts['slot_bytes']}")
         self.values[op.results[0]] = name
         self.scope[f"facts_{name}"] = facts
 
@@ -314,8 +332,13 @@ class _Writer:
         site = self.site(op, kind, what, pipe, channel=facts["channel"])
         return channel, self.fold(Command(self.scope[site], facts[flag])).name
 
+    @staticmethod
+    def waiting(op: ir.Operation) -> str:
+        """The pipe that waits: the scalar unit where none is named."""
+        return plain(op.attributes["pipe"]) if "pipe" in op.attributes else "S"
+
     def _sim_acquire(self, op: ir.Operation) -> None:
-        channel, command = self._token(op, "await", "talloc", "flag_free", "S")
+        channel, command = self._token(op, "await", "talloc", "flag_free", self.waiting(op))
         name = self.results(op)[0]
         self.line(f"{name} = {channel}.acquire(append, {command})")
 
@@ -324,7 +347,7 @@ class _Writer:
         self.line(f"append({command})")
 
     def _sim_take(self, op: ir.Operation) -> None:
-        channel, command = self._token(op, "await", "tpop", "flag_ready", "S")
+        channel, command = self._token(op, "await", "tpop", "flag_ready", self.waiting(op))
         name = self.results(op)[0]
         self.line(f"{name} = {channel}.take(append, {command})")
 
