@@ -324,7 +324,7 @@ def _flag(stream: Stream, rec: Record, name: str) -> None:
         number = stream.index(rec.operands["event_id"])
     else:
         number = stream.index(int(facts["event_id"].removeprefix("EVENT_ID")))
-    stream.emit(name, [number], pipe=pipe_name(facts["src_pipe"]), peer=pipe_name(facts["dst_pipe"]))
+    stream.emit(name, [number], pipe=pipe_name(facts["src_pipe"]), peer=pipe_name(facts["dst_pipe"]), unit=facts.get("unit"), role=facts.get("role"))
 
 
 def pipe_name(text: str) -> str:
@@ -346,4 +346,4 @@ def _wait(op: Any, stream: Stream, rec: Record) -> None:
 
 @lower_op.register
 def _barrier(op: sync.Barrier, stream: Stream, rec: Record) -> None:
-    stream.emit("barrier", [], pipe=pipe_name(rec.attributes["pipe"]))
+    stream.emit("barrier", [], pipe=pipe_name(rec.attributes["pipe"]), unit=rec.attributes.get("unit"))

@@ -6,7 +6,8 @@ from .program import Program, Site
 def assign_units(program: Program) -> None:
     """Gives every site of a flag or barrier its unit, and a kernel's last barrier over all pipes the role "end".
 
-    Sets and waits pair in program order per core, pipe pair and event id; sites that ever pair are one unit.
+    Sets and waits pair in program order per core, pipe pair and event id; sites that ever pair, or for which the text states one unit,
+    are one unit.
     """
     parent: dict[int, int] = {}
 
@@ -15,6 +16,10 @@ def assign_units(program: Program) -> None:
             i = parent[i]
         return i
 
+    stated: dict[int, int] = {}
+    for site in program.sites:
+        if _counts(site) and site.unit >= 0:
+            parent[root(site.index)] = root(stated.setdefault(site.unit, site.index))
     for stream in program.streams:
         queues: dict[tuple[str, str, int], tuple[list[int], list[int]]] = {}
         for command in stream.commands:

@@ -16,7 +16,7 @@ CASES = {
     "vector_add": ("one_core",),
     "softmax": ("one_core",),
     "gemm": ("tails", "default"),
-    "flash_attention": ("s2048", "blocks_in_turn", "two_blocks"),
+    "flash_attention": ("s2048", "blocks_in_turn", "one_tile_in_turn"),
 }
 """Cases in which the units of a kernel are needed, each unit in at least one."""
 

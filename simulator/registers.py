@@ -1,0 +1,125 @@
+"""Numbers that are known at run time only: what the scalar unit reads from tiles and from global memory, and what is computed from it.
+
+A number of an integer tensor that the kernel does not write is known when the program is elaborated; any other is a `Register`, which may
+be an operand of a command, but no address, size, flag or condition.
+"""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from ptoc.dialect.dtypes import DTYPES
+from ptoc.dialect.errors import NotSupportedError
+from ptoc.dialect.layout import ViewRef
+from ptoc.dialect.mlir import func, ir
+from ptoc.dialect.op import plain
+
+from .program import Site
+from .regions import Memory
+
+
+class Register:
+    """A number that a command gives when it runs; `op` and `location` of the command that reads it."""
+
+    __slots__ = ("_compute", "_value", "location", "op")
+
+    def __init__(self, op: str, location: str, compute: Callable[[], Any] | None = None) -> None:
+        self.op, self.location = op, location
+        self._compute, self._value = compute, None
+
+    def set(self, value: Any) -> None:
+        """Takes the number that the command gave."""
+        self._value = value.item() if hasattr(value, "item") else value
+
+    def get(self) -> Any:
+        """The number, once the command has run."""
+        return self._value if self._compute is None else self._compute()
+
+    def __bool__(self) -> bool:
+        raise NotSupportedError(f"a condition depends on what '{self.op}' reads at run time", self.location)
+
+    __index__ = __int__ = __float__ = __bool__
+
+
+def _number(value: Any) -> Any:
+    return value.get() if isinstance(value, Register) else value
+
+
+def _binary(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Register]:
+    def forward(self: Register, other: Any) -> Register:
+        return Register(self.op, self.location, lambda: function(_number(self), _number(other)))
+
+    return forward
+
+
+def _reflected(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Register]:
+    return _binary(lambda a, b: function(b, a))
+
+
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "lshift", "rshift"):
+    setattr(Register, f"__{_name}__", _binary(getattr(operator, _name)))
+    setattr(Register, f"__r{_name}__", _reflected(getattr(operator, _name)))
+for _name in ("and", "or", "xor"):
+    setattr(Register, f"__{_name}__", _binary(getattr(operator, f"{_name}_")))
+    setattr(Register, f"__r{_name}__", _reflected(getattr(operator, f"{_name}_")))
+for _name in ("lt", "le", "gt", "ge"):
+    setattr(Register, f"__{_name}__", _binary(getattr(operator, _name)))
+Register.__neg__ = lambda self: Register(self.op, self.location, lambda: -self.get())
+
+
+def fetched(operands: tuple[tuple[str, Any], ...], reads: tuple[str, ...], written: frozenset[str], load: Callable[..., Any], site: Site) -> Any:
+    """What a command gives to the scalar unit: a number of an input of integers, else a register."""
+    for name, ref in operands:
+        if name in reads and type(ref) is ViewRef and ref.memory not in written and DTYPES[ref.dtype].numpy.kind in "iu":
+            return load(Memory(ref.memory, 0), ref.offset, ref.dtype, site)
+    return Register(site.op, site.location)
+
+
+def settled(value: Any, location: str) -> Any:
+    """A number for an address, a size, a flag or a condition.  Raises NotSupportedError for a register."""
+    if isinstance(value, Register):
+        raise NotSupportedError(f"control or an address depends on what '{value.op}' ({value.location}) reads at run time", location)
+    return value
+
+
+def written_tensors(functions: list[func.FuncOp]) -> frozenset[str]:
+    """Memories ("gm:NAME") of the arguments that some command of the functions may write."""
+    return frozenset(f"gm:{name}" for function in functions for name in _written(function))
+
+
+def _written(function: func.FuncOp) -> set[str]:
+    names = plain(function.attributes["sim.arg_names"]) if "sim.arg_names" in function.attributes else []
+    found: set[str] = set()
+    seen: set[ir.Value] = set()
+
+    def trace(value: ir.Value) -> None:
+        if value in seen:
+            return
+        seen.add(value)
+        if isinstance(value, ir.BlockArgument):
+            if value.owner == function.entry_block:
+                number = value.arg_number
+                found.add(names[number] if number < len(names) else f"arg{number}")
+            else:
+                for operand in value.owner.owner.operation.operands:
+                    trace(operand)
+            return
+        owner = value.owner.operation
+        for operand in owner.operands:
+            trace(operand)
+        for region in owner.regions:
+            for block in region.blocks:
+                *_, last = block.operations
+                for operand in last.operation.operands:
+                    trace(operand)
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name == "sim.command":
+            writes = plain(op.attributes["writes"])
+            for name, operand in zip(plain(op.attributes["names"]), op.operands):
+                if name in writes:
+                    trace(operand)
+        return ir.WalkResult.ADVANCE
+
+    function.operation.walk(visit)
+    return found
