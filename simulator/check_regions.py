@@ -3,7 +3,7 @@
 from copy import copy
 from typing import NamedTuple
 
-from ptoc.dialect.layout import Access, Ref
+from ptoc.dialect.layout import Access, Ref, TileRef, ViewRef
 
 from .overlap import any_overlap, span
 from .program import Command, Program
@@ -54,7 +54,7 @@ class Regions:
         atomic = bool(command.site.attributes.get("atomic"))
         reads, writes = [], []
         for name, ref in command.operands:
-            if isinstance(ref, (int, float)) or ref.memory not in written:
+            if not isinstance(ref, TileRef | ViewRef) or ref.memory not in written:
                 continue
             number = self._numbers.get(ref)
             if number is None:

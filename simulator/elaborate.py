@@ -15,6 +15,7 @@ from ptoc.dialect.op import plain
 
 from .program import Command, Core, Program, Site, Stream
 from .regions import Memory
+from .registers import written_tensors
 from .units import assign_units
 from .write_stream import write_stream
 
@@ -38,7 +39,8 @@ def elaborate(
     sites: list[Site] = []
     program = Program(kernel, arch, [], sites, {})
     vectors = 2 if "aic" in parts else 1
-    written = {kind: write_stream(function, arch, sites, vectors, program.hints) for kind, function in parts.items()}
+    tensors = written_tensors(list(parts.values()))
+    written = {kind: write_stream(function, arch, sites, vectors, program.hints, written=tensors) for kind, function in parts.items()}
     for block in range(blocks):
         for kind, (run, names) in written.items():
             values = [_argument(name, dtype, arguments, program) for name, dtype in names]

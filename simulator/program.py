@@ -6,7 +6,7 @@ Plain data, no MLIR.  Made by `elaborate.py` from the simulator IR; read by the 
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ptoc.dialect.layout import Ref
+from ptoc.dialect.layout import Ref, TileRef, ViewRef
 from ptoc.machine.work import WorkItem
 
 KINDS = ("work", "set", "wait", "barrier", "signal", "await")
@@ -58,7 +58,7 @@ class Command(NamedTuple):
 
     def refs(self, names: tuple[str, ...]) -> list[Ref]:
         """The refs of the named operands."""
-        return [value for name, value in self.operands if name in names]
+        return [value for name, value in self.operands if name in names and isinstance(value, TileRef | ViewRef)]
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from . import regions
 from .elaborate import kernel_functions
 from .program import Command
 from .regions import Memory
+from .registers import written_tensors
 from .write_stream import write_stream
 
 MOST_COMMANDS = 1 << 18
@@ -49,7 +50,8 @@ class Trials:
         parts = kernel_functions(module)[kernel]
         self._vectors = 2 if "aic" in parts else 1
         checked = {"TileRef": _tile, "part": _part, "reshape": _reshape, "slice_": _slice, "work_of": _no_work}
-        self._parts = {kind: write_stream(function, arch, [], self._vectors, [], checked) for kind, function in parts.items()}
+        tensors = written_tensors(list(parts.values()))
+        self._parts = {kind: write_stream(function, arch, [], self._vectors, [], checked, tensors) for kind, function in parts.items()}
         self.arguments = next(iter(self._parts.values()))[1]
         self.sizes = sorted({name for function in parts.values() for name in _size_arguments(function)})
 

@@ -56,15 +56,34 @@ def _reflected(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Regi
     return _binary(lambda a, b: function(b, a))
 
 
-for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "lshift", "rshift"):
-    setattr(Register, f"__{_name}__", _binary(getattr(operator, _name)))
-    setattr(Register, f"__r{_name}__", _reflected(getattr(operator, _name)))
-for _name in ("and", "or", "xor"):
-    setattr(Register, f"__{_name}__", _binary(getattr(operator, f"{_name}_")))
-    setattr(Register, f"__r{_name}__", _reflected(getattr(operator, f"{_name}_")))
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "lshift", "rshift", "and", "or", "xor"):
+    setattr(Register, f"__{_name}__", _binary(getattr(operator, f"__{_name}__")))
+    setattr(Register, f"__r{_name}__", _reflected(getattr(operator, f"__{_name}__")))
 for _name in ("lt", "le", "gt", "ge"):
-    setattr(Register, f"__{_name}__", _binary(getattr(operator, _name)))
+    setattr(Register, f"__{_name}__", _binary(getattr(operator, f"__{_name}__")))
 Register.__neg__ = lambda self: Register(self.op, self.location, lambda: -self.get())
+
+
+def lazily(function: Callable[..., Any], *values: Any) -> Any:
+    """function(*values) now, or a register for it where one of the values is known at run time only."""
+    unknown = next((value for value in values if isinstance(value, Register)), None)
+    if unknown is None:
+        return function(*values)
+    return Register(unknown.op, unknown.location, lambda: function(*map(_number, values)))
+
+
+def chosen(condition: Any, yes: Any, no: Any) -> Any:
+    """arith.select."""
+    return yes if condition else no
+
+
+LAZY = {
+    **{name: "lazily(min, {0}, {1})" for name in ("minsi", "minui", "minimumf")},
+    **{name: "lazily(max, {0}, {1})" for name in ("maxsi", "maxui", "maximumf")},
+    "divsi": "lazily(quotient, {0}, {1})", "remsi": "lazily(remainder, {0}, {1})", "select": "lazily(chosen, {0}, {1}, {2})",
+    "sitofp": "lazily(float, {0})", "uitofp": "lazily(float, {0})", "fptosi": "lazily(int, {0})",
+}  # fmt: skip
+"""Arithmetic whose ordinary text cannot take a register; `write_stream` uses it in kernels that fetch numbers."""
 
 
 def fetched(operands: tuple[tuple[str, Any], ...], reads: tuple[str, ...], written: frozenset[str], load: Callable[..., Any], site: Site) -> Any:

@@ -11,6 +11,7 @@ from ptoc.dialect.layout import Ref
 
 from .memory import Memories, Region
 from .program import Command, Core, Site
+from .registers import Register
 
 Meaning = Callable[[dict[str, Any], dict[str, Any]], dict[str, np.ndarray]]
 """Arrays and numbers by operand name, and attributes, to the arrays of the written operands."""
@@ -30,11 +31,18 @@ class Running:
         site = command.site
         atomic = bool(site.attributes.get("atomic"))
         self.writes: list[tuple[str, Region]] = []
+        registers: list[tuple[str, Register]] = []
         self._reads: list[tuple[str, Region]] = []
         self._values = values = {}
         for name, value in command.operands:
             if isinstance(value, (int, float)):
                 values[name] = value
+                continue
+            if isinstance(value, Register):
+                if name in command.writes:
+                    registers.append((name, value))
+                else:
+                    values[name] = value.get()
                 continue
             region = memories.region(core, value, site, name)
             if name in command.writes:
@@ -44,7 +52,11 @@ class Running:
                 self._reads.append((name, region))
             else:
                 values[name] = _meaningless(tuple(value.shape), value.dtype)
-        self._meaning = _meaning(site, meanings) if self.writes else None
+        self._meaning = _meaning(site, meanings) if self.writes or registers else None
+        if registers:
+            given = self._meaning(values, site.attributes)
+            for name, register in registers:
+                register.set(given[name])
         self._arrays = None
         if atomic:
             self.keep()

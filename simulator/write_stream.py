@@ -14,6 +14,7 @@ from ptoc.dialect.op import PtoOp, location_of, plain
 from . import regions
 from .channel import Channel
 from .program import Command, Site
+from .registers import LAZY, Register, chosen, fetched, lazily, settled
 from .work import narrowed, op_class, work_of
 
 BINARY = {
@@ -29,6 +30,15 @@ BINARY = {
 COMPARE = {0: "==", 1: "!=", 2: "<", 3: "<=", 4: ">", 5: ">=", 6: "<", 7: "<=", 8: ">", 9: ">="}
 COMPARE_FLOAT = {1: "==", 2: ">", 3: ">=", 4: "<", 5: "<=", 6: "!=", 13: "!="}
 
+SETTLED = {
+    **{f"sim.{name}": slice(None) for name in ("tile", "part", "reshape", "view", "slice", "advance", "set", "wait", "signal", "await")},
+    "scf.if": slice(None), "scf.for": slice(3),
+}  # fmt: skip
+"""Ops, and which of their operands, that need numbers which are known when the stream is made."""
+
+PLACES = ("offset", "index_row", "index_col")
+"""Operands of commands that say which bytes they touch."""
+
 
 class Folded:
     """A value known when writing; `name` is the constant's name in the written code."""
@@ -38,15 +48,16 @@ class Folded:
 
 
 def write_stream(
-    function: func.FuncOp, arch: str, sites: list[Site], vectors: int, hints: list[str], instead: dict[str, Any] | None = None
+    function: func.FuncOp, arch: str, sites: list[Site], vectors: int, hints: list[str], instead: dict[str, Any] | None = None, written: frozenset[str] = frozenset()
 ) -> tuple[Callable[..., None], list[tuple[str, str | None]]]:
     """(run, arguments): run(append, block, blocks, sub, memories, load, *values) appends one core's commands.
 
     arguments: (name, element type or None for a number) of each.  New sites are added to `sites`, what may explain a deadlock to `hints`.
-    `memories` takes the bytes of on-chip rings by name.  `instead`: functions on regions that replace the ordinary ones.
+    `memories` takes the bytes of on-chip rings by name.  `instead`: functions on regions that replace the ordinary ones.  `written`:
+    global memories that the kernel writes.
     """
     writer = _Writer(arch, sites, vectors, hints)
-    writer.scope |= instead or {}
+    writer.scope |= {"written": written, **(instead or {})}
     return writer.write(function)
 
 
@@ -58,12 +69,15 @@ class _Writer:
         self.values: dict[ir.Value, str | Folded] = {}
         self.scope: dict[str, Any] = {
             "Command": Command, "TileRef": TileRef, "ViewRef": ViewRef, "Channel": Channel, "work_of": work_of, "narrowed": narrowed,
+            "Register": Register, "fetched": fetched, "settled": settled, "lazily": lazily, "chosen": chosen,
             **{n: getattr(regions, n) for n in ("part", "reshape", "view", "slice_", "advance", "quotient", "remainder", "Memory", "ring_memory")},
         }  # fmt: skip
         self.count = 0
+        self.fetches = False
 
     def write(self, function: func.FuncOp) -> tuple[Callable[..., None], list[tuple[str, str | None]]]:
         block = function.entry_block
+        self.fetches = "sim.fetch" in str(function)
         names = plain(function.attributes["sim.arg_names"]) if "sim.arg_names" in function.attributes else []
         arguments = []
         for i, argument in enumerate(block.arguments):
@@ -123,14 +137,23 @@ class _Writer:
             self.op(op.operation)
 
     def op(self, op: ir.Operation) -> None:
+        if self.fetches and op.name in SETTLED:
+            self.settle(list(op.operands)[SETTLED[op.name]], location_of(op))
         stem = op.name.replace(".", "_")
         method = getattr(self, f"_{stem}", None)
         if method is not None:
             method(op)
         elif op.name.startswith("arith.") and op.name[6:] in BINARY:
-            self.define(op.results[0], BINARY[op.name[6:]].format(*self.texts(op.operands)), list(op.operands))
+            text = LAZY.get(op.name[6:], BINARY[op.name[6:]]) if self.fetches else BINARY[op.name[6:]]
+            self.define(op.results[0], text.format(*self.texts(op.operands)), list(op.operands))
         else:
             raise NotSupportedError(f"'{op.name}' cannot be simulated", location_of(op))
+
+    def settle(self, values: list[ir.Value], location: str) -> None:
+        """Refuses, when the stream is made, values that are known at run time only."""
+        for value in values:
+            if not self.known(value):
+                self.line(f"settled({self.text(value)}, {location!r})")
 
     def _func_return(self, op: ir.Operation) -> None:
         self.line("return None" if self.depth > 1 else "pass")
@@ -200,6 +223,8 @@ class _Writer:
             if inner.operation.name == "scf.condition":
                 condition, *values = inner.operation.operands
                 self.assign(names, values)
+                if self.fetches:
+                    self.settle([condition], location_of(op))
                 self.line(f"if not {self.text(condition)}: break")
             else:
                 self.op(inner.operation)
@@ -256,6 +281,22 @@ class _Writer:
         self.values[op.results[0]] = self.values[op.operands[0]]
 
     def _sim_command(self, op: ir.Operation) -> None:
+        site, work, operands, reads, writes = self.command(op)
+        self.append(f"Command({site}, -1, {work}, {operands}, {reads}, {writes})", self.known(*op.operands))
+
+    def _sim_fetch(self, op: ir.Operation) -> None:
+        """The command, with the register that its number goes to as one more operand it writes."""
+        site, work, operands, reads, _ = self.command(op)
+        facts, number = self.results(op)[0], self.name("v")
+        self.line(f"{facts} = {operands}")
+        self.line(f"{number} = fetched({facts}, {reads}, written, load, {site})")
+        target = op_class(plain(op.attributes["op"])).result_names()[0]
+        into = f"(({target!r}, {number} if type({number}) is Register else Register({site}.op, {site}.location)),)"
+        self.line(f"append(Command({site}, -1, {work}, {facts} + {into}, {reads}, ({target!r},)))")
+        self.values[op.results[0]] = number
+
+    def command(self, op: ir.Operation) -> tuple[str, str, str, str, str]:
+        """Site, work, operands, reads and writes of a command, as text."""
         facts = {name: plain(attr) for name, attr in op.attributes.items() if name != "attributes"}
         inner = op.attributes["attributes"] if "attributes" in op.attributes else {}
         attributes = {named.name: plain(named.attr) for named in inner} if inner else {}
@@ -263,11 +304,12 @@ class _Writer:
         operands = _tuple([f"({name!r}, {self.text(v)})" for name, v in zip(facts["names"], op.operands)])
         cls = op_class(facts["op"])
         if cls.narrow.__func__ is not PtoOp.narrow.__func__:
+            if self.fetches:
+                self.settle([v for name, v in zip(facts["names"], op.operands) if name in PLACES], location_of(op))
             operands = self.narrowed(site, operands, op)
             facts["reads"] = [name for name in facts["reads"] if name not in cls.partial]
         work = f"work_of({site}, {facts['work']!r}, {operands})"
-        command = f"Command({site}, -1, {work}, {operands}, {_tuple(map(repr, facts['reads']))}, {_tuple(map(repr, facts['writes']))})"
-        self.append(command, self.known(*op.operands))
+        return site, work, operands, _tuple(map(repr, facts["reads"])), _tuple(map(repr, facts["writes"]))
 
     def narrowed(self, site: str, operands: str, op: ir.Operation) -> str:
         """The operands with each region cut to what the command touches."""
