@@ -1,0 +1,173 @@
+"""The kernel language: what each of its words becomes."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import ptoc
+import pytest
+from ptoc import f16, f32
+from ptoc.dialect import assembly
+from ptoc.dialect.mlir import ir
+from ptoc.dialect.op import location_of
+from ptoc.frontend.ops import function_names, op_function
+
+HERE = Path(__file__).name
+
+
+def text(kernel: ptoc.Kernel, **parameters: int) -> str:
+    """The module of a kernel, as text."""
+    return assembly.to_text(kernel.trace(**parameters))
+
+
+@ptoc.kernel
+def plain(x: ptoc.Tensor["M", 64, f32], y: ptoc.Out["M", 64, f32], M, *, R: int = 8):
+    """y = x + x."""
+    t = ptoc.tile([R, 64], f32)
+    ptoc.load(t, x[0:R, :])
+    ptoc.add(t, t, t)
+    ptoc.store(y[0:R, :], t)
+
+
+def test_arguments_are_pointers_and_sizes() -> None:
+    shown = text(plain)
+    assert "func.func @plain(%arg0: !pto.ptr<f32>, %arg1: !pto.ptr<f32>, %arg2: index)" in shown
+    assert 'pto.arg_names = ["x", "y", "M"]' in shown
+    assert 'pto.outputs = ["y"]' in shown
+    assert plain.sizes == ("M",)
+    assert plain.parameters == {"R": 8}
+    assert plain.doc == "y = x + x."
+
+
+def test_parameters_are_constants() -> None:
+    assert "!pto.tile_buf<vec, 8x64xf32>" in text(plain)
+    assert "!pto.tile_buf<vec, 16x64xf32>" in text(plain, R=16)
+
+
+def test_every_op_remembers_its_line() -> None:
+    module = plain.trace()
+    places = {}
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        places[op.name] = location_of(op)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit)
+    first = plain.function.__code__.co_firstlineno
+    assert places["pto.alloc_tile"] == f"{HERE}:{first + 3}"
+    assert places["pto.tload"] == f"{HERE}:{first + 4}"
+    assert places["pto.tadd"] == f"{HERE}:{first + 5}"
+    assert places["pto.tstore"] == f"{HERE}:{first + 6}"
+
+
+def test_tracing_twice_gives_the_same_text() -> None:
+    assert text(plain) == text(plain)
+
+
+def test_affine_arithmetic_folds() -> None:
+    seen = []
+
+    @ptoc.kernel
+    def arithmetic(x: ptoc.Tensor["M", f32], M):
+        seen.append((M + 1) * 64 - M * 64)
+        seen.append((2 * M + 3 - M - M) // 2)
+        seen.append(ptoc.minimum(7, 5, 6) + ptoc.maximum(1, 2) + ptoc.ceil_div(9, 4))
+        seen.append(str(type(M % 4).__name__))
+
+    arithmetic.trace()
+    assert seen == [64, 1, 10, "Index"]
+
+
+def test_loops_carry_their_stages_and_python_ranges_unroll() -> None:
+    @ptoc.kernel
+    def loops(x: ptoc.Tensor["M", 64, f32], M):
+        t = ptoc.tile([1, 64], f32)
+        for i in ptoc.range(0, M, 2, stages=3):
+            ptoc.load(t, x[i : i + 1, :])
+        for _ in range(3):
+            ptoc.exp(t, t)
+
+    shown = text(loops)
+    assert shown.count("scf.for") == 1
+    assert "{pto.stages = 3 : i32}" in shown
+    assert shown.count("pto.texp") == 3
+
+
+def test_program_ids_by_axis() -> None:
+    @ptoc.kernel
+    def ids(y: ptoc.Out["M", "N", f32], M, N):
+        """Block (i, j) writes i * 10 + j."""
+        i, j = ptoc.program_id(0, (M, N)), ptoc.program_id(1, (M, N))
+        t = ptoc.tile([1, 8], f32)
+        ptoc.expands(t, 0.0)
+        for _ in ptoc.range(i * 10 + j):
+            ptoc.adds(t, t, 1.0)
+        ptoc.store(y[i : i + 1, j : j + 1], t[0:1, 0:1])
+
+    got = ptoc.run(ids, M=3, N=4, cores=12).outputs["y"]
+    assert np.array_equal(got, [[i * 10 + j for j in range(4)] for i in range(3)])
+
+
+@pytest.mark.parametrize(("limit", "rows"), [(0, 0), (3, 3), (9, 8)])
+def test_early_return_leaves_the_rest_out(limit: int, rows: int) -> None:
+    @ptoc.kernel
+    def early(y: ptoc.Out["M", 8, f32], M, *, LIMIT: int = 0):
+        row = ptoc.block_idx()
+        ptoc.return_if(row >= LIMIT)
+        t = ptoc.tile([1, 8], f32)
+        ptoc.expands(t, 1.0)
+        ptoc.store(y[row : row + 1, :], t)
+
+    got = ptoc.run(early, M=8, LIMIT=limit, cores=8).outputs["y"]
+    assert np.array_equal(got.sum(axis=1), [8.0] * rows + [0.0] * (8 - rows))
+
+
+def test_views_issue_no_command() -> None:
+    @ptoc.kernel
+    def views(x: ptoc.Tensor[16, 64, f16], y: ptoc.Out[8, 32, f16]):
+        t = ptoc.tile([16, 64], f16)
+        ptoc.load(t, x)
+        ptoc.store(y, t[8:16, 32:64])
+        t.reshape(8, 128)
+
+    assert ptoc.run(views, values=False).commands == ptoc.run(views, values=False).sync["flags"] + ptoc.run(views, values=False).sync["barriers"] + 2
+    x = np.arange(16 * 64).reshape(16, 64).astype(np.float16)
+    assert np.array_equal(ptoc.run(views, inputs={"x": x}).outputs["y"], x[8:, 32:])
+
+
+def test_pipes_state_their_counts() -> None:
+    @ptoc.kernel
+    def ring(x: ptoc.Tensor[8, f32]):
+        ptoc.pipe("v2c", (32, 64), f16, slots=6, local_slots=3, sync_period=2, name="p")
+        with ptoc.cube():
+            pass
+        with ptoc.vector():
+            pass
+
+    shown = text(ring)
+    for side in ("aic", "aiv"):
+        facts = re.search(rf"pto.{side}_initialize_pipe {{(.*?)}}", shown)[1].split(", ")
+        assert {"dir_mask = 2 : i32", "slot_num = 6 : i32", "local_slot_num = 3 : i32", "slot_size = 4096 : i32", "sync_period = 2 : i32"} <= set(facts)
+    assert 'pto.arg_names = ["x", "p_slots"]' in shown
+    assert "pto.workspace_bytes_per_block = [24576]" in shown
+
+
+def test_a_function_for_every_op_that_writes() -> None:
+    names = function_names()
+    assert names["add"] == "pto.tadd"
+    assert names["matmul_acc"] == "pto.tmatmul_acc"
+    assert len(names) >= 80
+    assert op_function("nonsense") is None
+    assert "src0[i, j] + src1[i, j]" in ptoc.add.__doc__
+
+
+def test_scratch_is_made_where_it_is_left_out() -> None:
+    @ptoc.kernel
+    def maximum(x: ptoc.Tensor[8, 64, f32], y: ptoc.Out[8, 1, f32]):
+        t, m = ptoc.tile([8, 64], f32), ptoc.tile([8, 1], f32, layout="dn")
+        ptoc.load(t, x)
+        ptoc.rowmax(m, t)
+        ptoc.store(y, m)
+
+    maximum.reference(lambda x: x.max(axis=1, keepdims=True))
+    assert ptoc.run(maximum, check=True).passed
