@@ -1,6 +1,8 @@
 """Arguments of a run: sizes and parameters from cases and -D, seeded inputs, extents of foreign files' tensors."""
 
+import math
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ptoc.dialect.dtypes import DTYPES, DType
-from ptoc.dialect.errors import ArgumentError
+from ptoc.dialect.errors import ArgumentError, PtocError
 from ptoc.frontend import Kernel
 
 
@@ -70,9 +72,26 @@ def kernel_values(kernel: Kernel, case: str | None, definitions: dict[str, Any])
         if values[name] < 1:
             raise ArgumentError(f"kernel {kernel.name}: size '{name}' must be at least 1; got {values[name]}")
     if kernel.specialize_function is not None:
-        derived = kernel.specialize_function(**values)
+        derived = called(kernel, "specialize", kernel.specialize_function, **values)
         values |= {n: v for n, v in derived.items() if n not in definitions and n not in chosen}
     return values
+
+
+def called(kernel: Kernel, role: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What a kernel's own function (its reference, cores, flops, inputs, specialize) returns; its errors become an ArgumentError."""
+    try:
+        return function(*args, **kwargs)
+    except (PtocError, MemoryError):
+        raise
+    except Exception as error:
+        code, line, trace = function.__code__, function.__code__.co_firstlineno, error.__traceback__
+        while trace:
+            line = trace.tb_lineno if trace.tb_frame.f_code is code else line
+            trace = trace.tb_next
+        place = f"{Path(code.co_filename).name}:{line}"
+        given = ", ".join(f"{n}={v}" for n, v in kwargs.items() if isinstance(v, int | float | str))
+        message = f"kernel {kernel.name}: its {role} function fails for {given or 'these inputs'}: {type(error).__name__}: {error}"
+        raise ArgumentError(message, place) from error
 
 
 def kernel_inputs(kernel: Kernel, values: dict[str, Any], seed: int = 0) -> dict[str, np.ndarray]:
@@ -80,7 +99,7 @@ def kernel_inputs(kernel: Kernel, values: dict[str, Any], seed: int = 0) -> dict
     rng = np.random.default_rng(seed)
     shapes = {n: kernel.shape(n, values) for n, spec in kernel.tensors.items() if not spec.output}
     if kernel.inputs_function is not None:
-        given = kernel.inputs_function(rng, **values)
+        given = called(kernel, "inputs", kernel.inputs_function, rng, **values)
         return {n: np.ascontiguousarray(given[n], dtype=kernel.tensors[n].dtype.numpy) for n in shapes}
     return {n: random_array(rng, shape, kernel.tensors[n].dtype) for n, shape in shapes.items()}
 
@@ -99,13 +118,29 @@ def foreign_array(name: str, text: str, seed: int) -> np.ndarray:
         if not path.is_file():
             raise ArgumentError(f"-D {name}={text}: no such file")
         try:
-            return np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
+            array = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
             raise ArgumentError(f"-D {name}={text}: not a numpy file: {error}") from None
+        if not isinstance(array, np.ndarray):
+            raise ArgumentError(f"-D {name}={text}: not a numpy file of one array, but an archive of several")
+        return array
     shape, _, dtype = text.partition(":")
     if dtype not in DTYPES or not all(n.isdigit() and int(n) for n in shape.split("x")):
         raise ArgumentError(f"-D {name}={text}: SHAPE:DTYPE such as 128x64:f16, or a .npy file, is expected")
-    return random_array(seeded(name, seed), tuple(int(n) for n in shape.split("x")), DTYPES[dtype])
+    extents = tuple(int(n) for n in shape.split("x"))
+    refuse_huge(name, extents, DTYPES[dtype])
+    return random_array(seeded(name, seed), extents, DTYPES[dtype])
+
+
+LARGEST_TENSOR_BYTES = 1 << 34
+"""Most that one tensor of a simulated run may take: runs keep tensors in the memory of this machine."""
+
+
+def refuse_huge(name: str, shape: tuple[int, ...], dtype: DType) -> None:
+    """Raises ArgumentError for a tensor that no run here could hold."""
+    size = math.prod(shape) * dtype.bytes
+    if size > LARGEST_TENSOR_BYTES:
+        raise ArgumentError(f"tensor '{name}' of {'x'.join(map(str, shape))} would take {size} bytes; a run takes at most {LARGEST_TENSOR_BYTES} for one tensor")
 
 
 def seeded(name: str, seed: int) -> np.random.Generator:

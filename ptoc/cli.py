@@ -28,6 +28,9 @@ def reported(function: Callable[..., Any]) -> Callable[..., Any]:
         except RecursionError:
             click.echo("error: the program is nested too deeply", err=True)
             sys.exit(1)
+        except MemoryError:
+            click.echo("error: this machine has too little memory for tensors of these sizes", err=True)
+            sys.exit(1)
         except OSError as error:
             click.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
             sys.exit(1)

@@ -6,16 +6,17 @@ from typing import Any
 
 from ptoc.dialect import assembly
 from ptoc.dialect.assembly_names import keep_argument_names
-from ptoc.dialect.errors import NotSupportedError, PtocError
+from ptoc.dialect.errors import ArgumentError, NotSupportedError, PtocError
 from ptoc.dialect.families import target_arch
 from ptoc.dialect.mlir import func, ir
-from ptoc.dialect.op import location_of
+from ptoc.dialect.op import location_of, plain
 from ptoc.dialect.sim_text import parse_sim, sim_to_text
 from ptoc.frontend import Kernel
 from ptoc.lowering import lower
 from ptoc.lowering.kinds import mixed_kinds
 from ptoc.machine.chip import Chip
 from ptoc.passes.pipeline import PIPELINE, Pass, run_passes
+from ptoc.simulator.elaborate import kernel_functions
 
 from .loading import Source
 
@@ -69,13 +70,15 @@ def compile_source(source: Source, chip: Chip, parameters: dict[str, Any] | None
     """
     parameters = parameters or {}
     if source.form == "sim":
-        return Compiled(source.name, chip, source, None, parse_sim(source.text, source.file), parameters)
+        return _read_sim(source, chip, parameters)
     if source.kernel is not None:
         module = source.kernel.trace(arch=chip.arch, **parameters)
     else:
         module = assembly.parse(source.text, source.file)
         _set_arch(module, chip, source.file)
         keep_argument_names(module, source.text)
+    if not any(_functions(module)):
+        raise ArgumentError(f"{source.file or source.name}: no function with a body, so there is nothing to compile")
     remarks = run_passes(module, chip, pipeline_for(module, sync)) + _mixed(module)
     return Compiled(entry_name(module, source.name), chip, source, module, lower(module), parameters, remarks)
 
@@ -87,15 +90,31 @@ def pipeline_for(module: ir.Module, sync: str) -> tuple[Pass, ...]:
 
 def entry_name(module: ir.Module, default: str) -> str:
     """The kernel of a module: the function marked `pto.entry`, else the only one, else the first that has a body."""
-    functions = [op for op in module.body.operations if isinstance(op, func.FuncOp) and not op.is_external]
+    functions = _functions(module)
     marked = [f for f in functions if "pto.entry" in f.attributes]
     chosen = (marked or functions)[:1]
     return chosen[0].name.value if chosen else default
 
 
+def _functions(module: ir.Module) -> list[func.FuncOp]:
+    return [op for op in module.body.operations if isinstance(op, func.FuncOp) and not op.is_external]
+
+
+def _read_sim(source: Source, chip: Chip, parameters: dict[str, Any]) -> Compiled:
+    """A `.sim.mlir` file: the kernel that is named as the file is, else the first one; raises PtocError where it is for another chip."""
+    module = parse_sim(source.text, source.file)
+    kernels = kernel_functions(module)
+    if not kernels or "sim.arch" not in module.operation.attributes:
+        raise ArgumentError(f"{source.file}: no kernel in it: a module with 'sim.arch' and functions with 'sim.core' is expected")
+    arch = plain(module.operation.attributes["sim.arch"])
+    if arch != chip.arch:
+        raise PtocError(f"{source.file} is for arch {arch}, chip {chip.name} is {chip.arch}; choose another with --chip")
+    return Compiled(source.name if source.name in kernels else next(iter(kernels)), chip, source, None, module, parameters)
+
+
 def _mixed(module: ir.Module) -> list[str]:
     """A remark for each function whose commands no one core of a chip can run."""
-    mixed = [f for f in module.body.operations if isinstance(f, func.FuncOp) and not f.is_external and mixed_kinds(f)]
+    mixed = [f for f in _functions(module) if mixed_kinds(f)]
     return [
         f"{location_of(f.operation)}: '{f.name.value}' has cube and vector commands without sections: simulated as one core that has all engines"
         for f in mixed

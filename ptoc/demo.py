@@ -3,7 +3,6 @@
 import sys
 import time
 from importlib import resources
-from pathlib import Path
 
 import yaml
 

@@ -77,7 +77,7 @@ def _from_file(path: Path, function: str) -> Kernel:
     except PtocError:
         raise
     except SyntaxError as error:
-        raise ParseError(f"not Python: {error.msg}", f"{path.name}:{error.lineno}") from None
+        raise ParseError(f"not Python: {error.msg}", f"{path.name}:{error.lineno or 1}") from None
     except Exception as error:
         raise ParseError(f"{type(error).__name__}: {error}", f"{path.name}:{_line_in(error, path)}") from error
     finally:

@@ -19,7 +19,7 @@ from ptoc.simulator.program import Command, Program
 from ptoc.simulator.timeline import Timeline
 from ptoc.simulator.work import meanings
 
-from .arguments import Arguments, kernel_inputs, kernel_values
+from .arguments import Arguments, called, foreign_array, kernel_inputs, kernel_values, refuse_huge
 from .compiled import Compiled, compile_source
 from .foreign import foreign_arguments
 from .loading import Source
@@ -45,15 +45,22 @@ def prepare(
     """Compiles a source for the values of a run, and elaborates it."""
     kernel = source.kernel
     if kernel is not None:
+        given = {n: foreign_array(n, str(v), 0) for n, v in definitions.items() if n in kernel.tensors}
+        definitions = {n: v for n, v in definitions.items() if n not in given}
+        inputs = given | inputs
         values = kernel_values(kernel, case, definitions)
         blocks = _blocks(kernel, values, cores, chip)
         compiled = compile_source(source, chip, {k: values[k] for k in kernel.parameters}, sync)
+        _refuse_more_than_chip(compiled, blocks)
         arguments = _kernel_arguments(compiled, values, inputs, blocks)
     else:
         if case is not None:
             raise ArgumentError(f"{source.file}: a file has no cases; give arguments as -D NAME=VALUE")
+        blocks = 1 if cores is None else cores
+        _refuse_blocks(blocks)
         compiled = compile_source(source, chip, {}, sync)
-        arguments = foreign_arguments(compiled, definitions, cores or 1, inputs)
+        _refuse_more_than_chip(compiled, blocks)
+        arguments = foreign_arguments(compiled, definitions, blocks, inputs)
         values = dict(arguments.numbers)
     program = elaborate(compiled.simulator_ir, compiled.name, _extents(arguments), arguments.blocks, _integers(arguments))
     return Prepared(compiled, arguments, values, program)
@@ -62,11 +69,29 @@ def prepare(
 def _blocks(kernel: Any, values: dict[str, Any], cores: int | None, chip: Chip) -> int:
     if cores is None:
         cores = values.get("cores")
-    if cores is None:
-        cores = kernel.cores_function(**values, aic=chip.cores("aic"), aiv=chip.cores("aiv")) if kernel.cores_function else 1
+    if cores is not None:
+        _refuse_blocks(cores)
+        return cores
+    if kernel.cores_function is None:
+        return 1
+    cores = called(kernel, "cores", kernel.cores_function, **values, aic=chip.cores("aic"), aiv=chip.cores("aiv"))
+    if not isinstance(cores, int) or cores < 1:
+        given = ", ".join(f"{n}={v}" for n, v in values.items())
+        raise ArgumentError(f"kernel {kernel.name}: its cores function must give at least 1 block; it gives {cores} for {given}")
+    return cores
+
+
+def _refuse_blocks(cores: int) -> None:
     if cores < 1:
         raise ArgumentError(f"--cores must be at least 1; got {cores}")
-    return cores
+
+
+def _refuse_more_than_chip(compiled: Compiled, blocks: int) -> None:
+    """Each block has its cores to itself: more blocks than the chip has cores would be timed as if it had them."""
+    kinds = kernel_functions(compiled.simulator_ir)[compiled.name]
+    kind = "aic" if "aic" in kinds else "aiv"
+    if blocks > compiled.chip.cores(kind):
+        raise ArgumentError(f"{compiled.name}: {blocks} blocks are more than the {compiled.chip.cores(kind)} {kind} cores of {compiled.chip.name}; give --cores")
 
 
 def _kernel_arguments(compiled: Compiled, values: dict[str, Any], inputs: dict[str, np.ndarray], blocks: int) -> Arguments:
@@ -74,6 +99,8 @@ def _kernel_arguments(compiled: Compiled, values: dict[str, Any], inputs: dict[s
     names = set(inputs) - set(kernel.tensors)
     if names:
         raise ArgumentError(f"kernel {kernel.name} has no tensor '{sorted(names)[0]}'; tensors: {', '.join(kernel.tensors)}")
+    for name, spec in kernel.tensors.items():
+        refuse_huge(name, kernel.shape(name, values), spec.dtype)
     wanted = {n for n, spec in kernel.tensors.items() if not spec.output}
     arrays = dict(inputs) if wanted <= set(inputs) else {**kernel_inputs(kernel, values), **inputs}
     for name, array in arrays.items():
@@ -145,7 +172,7 @@ def run_compiled(
     result.sync = sync_counts(program, checked)
     if kernel is not None:
         result.tolerance = kernel.tolerance
-        result.flops = kernel.flops_function(**prepared.values) if kernel.flops_function else None
+        result.flops = called(kernel, "flops", kernel.flops_function, **prepared.values) if kernel.flops_function else None
     if values:
         result.outputs = run_values(prepared, timeline)
         _compare(result, prepared)
@@ -193,22 +220,30 @@ def compare_adverse(prepared: Prepared, outputs: dict[str, np.ndarray]) -> None:
             )
 
 
-def _compare(result: Result, prepared: Prepared) -> None:
-    """Compares the outputs with the kernel's numpy reference."""
+def expected_outputs(prepared: Prepared) -> dict[str, np.ndarray] | None:
+    """What the kernel's numpy reference gives, None where there is no reference."""
     kernel = prepared.compiled.kernel
     if kernel is None or kernel.reference_function is None:
-        return
+        return None
     inputs = {n: prepared.arguments.arrays[n] for n, spec in kernel.tensors.items() if not spec.output}
     wide = {n: a.astype(np.float32) if a.dtype.kind not in "iu" and a.dtype != np.float64 else a for n, a in inputs.items()}
     extra = {n: prepared.values[n] for n in _wanted(kernel.reference_function) if n in prepared.values and n not in wide}
     expected = kernel.reference_function(**wide, **extra)
-    expected = expected if isinstance(expected, tuple) else (expected,)
+    return dict(zip(prepared.arguments.outputs, expected if isinstance(expected, tuple) else (expected,)))
+
+
+def _compare(result: Result, prepared: Prepared) -> None:
+    """Compares the outputs with the kernel's numpy reference."""
+    expected = expected_outputs(prepared)
+    if expected is None:
+        return
+    tolerance = prepared.compiled.kernel.tolerance
     errors, passed = [], True
-    for name, reference in zip(prepared.arguments.outputs, expected):
+    for name, reference in expected.items():
         got, reference = result.outputs[name].astype(np.float64), np.asarray(reference, np.float64)
         difference = np.abs(got - reference)
         errors.append(float(difference.max(initial=0.0)) if not np.isnan(difference).any() else float("nan"))
-        passed &= bool(np.all(difference <= kernel.tolerance + kernel.tolerance * np.abs(reference)))
+        passed &= bool(np.all(difference <= tolerance + tolerance * np.abs(reference)))
     result.max_abs_error, result.passed = max(errors), passed
 
 

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from ptoc.codegen import write_golden
 from ptoc.dialect.errors import ArgumentError, CheckError
 from ptoc.machine.chip import load_chip
 from ptoc.machine.hazards import needs_barrier
 from ptoc.simulator.check import SyncReport, check
+from ptoc.simulator.elaborate import kernel_functions
 
 from .arguments import parse_definitions
+from .golden import golden_case
 from .loading import load_source
 from .result import Result
 from .running import describe_faults, prepare
@@ -64,6 +67,9 @@ def compile_to(
     for name, text in files.items():
         write_text(Path(output) / name, text)
         yield f"wrote {Path(output) / name}"
+    if "cpp" in kinds and "sim.arg_names" in next(iter(kernel_functions(compiled.simulator_ir)[compiled.name].values())).attributes:
+        write_golden(Path(output) / "golden", [golden_case(prepared)])
+        yield f"wrote {Path(output) / 'golden'}"
 
 
 def describe_result(result: Result) -> str:
