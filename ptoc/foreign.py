@@ -38,12 +38,10 @@ def foreign_arguments(compiled: Compiled, definitions: dict[str, Any], blocks: i
     kinds = _kinds(compiled)
     given = {n: _number(n, v, kinds[n]) for n, v in definitions.items() if known[n] is None}
     given = {n: v for n, v in _defaults(compiled).items() if n not in given} | given
-    arrays = {n: foreign_array(n, str(definitions[n]), 0) for n, dtype in known.items() if dtype and n in definitions}
+    arrays = {n: _fitting(n, foreign_array(n, str(definitions[n]), 0), DTYPES[d]) for n, d in known.items() if d and n in definitions}
     arrays |= {n: np.asarray(inputs[n]) for n in inputs}
     numbers = _numbers(trials, {n: kinds[n] for n, dtype in known.items() if dtype is None}, given, blocks)
-    reach = _reach(trials, numbers, blocks, arrays)
-    _add_arrays(arrays, {n: DTYPES[d] for n, d in known.items() if d}, reach)
-    reach = _reach(trials, numbers, blocks, arrays)
+    reach = _add_arrays(trials, numbers, blocks, arrays, {n: DTYPES[d] for n, d in known.items() if d})
     _check_extents(arrays, reach)
     written = tuple(n for n, dtype in known.items() if dtype and n in reach.written)
     return Arguments(numbers, arrays, written, blocks, tuple(n for n in written if n in reach.read))
@@ -189,12 +187,30 @@ def _reach(trials: Trials, numbers: dict[str, Any], blocks: int, arrays: dict[st
         raise ArgumentError(f"with {shown or 'its constants'} the kernel takes {error}; give other numbers as -D NAME=VALUE") from None
 
 
-def _add_arrays(arrays: dict[str, np.ndarray], dtypes: dict[str, DType], reach: Reach) -> None:
-    """Seeded arrays for the tensors that were not given."""
+def _add_arrays(trials: Trials, numbers: dict[str, Any], blocks: int, arrays: dict[str, np.ndarray], dtypes: dict[str, DType]) -> Reach:
+    """Seeded arrays for the tensors that were not given; those of integers first, since what is reached may depend on them.
+
+    Integers that lead out of a view are replaced by zeros.
+    """
+    reach = _reach(trials, numbers, blocks, arrays)
+    integers = {n: d for n, d in dtypes.items() if n not in arrays and not d.is_float and n in reach.read}
+    for name, dtype in integers.items():
+        arrays[name] = _seeded(name, dtype, reach)
+    try:
+        reach = _reach(trials, numbers, blocks, arrays)
+    except ArgumentError:
+        for name in integers:
+            arrays[name] = np.zeros_like(arrays[name])
+        reach = _reach(trials, numbers, blocks, arrays)
     for name, dtype in dtypes.items():
-        if name not in arrays:
-            count = max(1, -(-reach.extents.get(name, 0) // dtype.bytes))
-            arrays[name] = random_array(seeded(name, 0), (count,), dtype)
+        if name not in arrays or (name in integers and arrays[name].nbytes < reach.extents.get(name, 0)):
+            arrays[name] = _seeded(name, dtype, reach)
+    return _reach(trials, numbers, blocks, arrays) if integers else reach
+
+
+def _seeded(name: str, dtype: DType, reach: Reach) -> np.ndarray:
+    count = max(1, -(-reach.extents.get(name, 0) // dtype.bytes))
+    return random_array(seeded(name, 0), (count,), dtype)
 
 
 def _check_extents(arrays: dict[str, np.ndarray], reach: Reach) -> None:

@@ -246,6 +246,14 @@ class Interpreter:
         offset = source.offset + sum(o * s for o, s in zip(offsets, source.strides))
         known[rec.results["result"]] = View(source.data, offset, sizes, source.strides)
 
+    def _load_scalar(self, core: Core, rec: Record, known: dict) -> None:
+        pointer = known[rec.operands["ptr"]]
+        known[rec.results["value"]] = pointer.data[pointer.offset + known[rec.operands["offset"]]].item()
+
+    def _tgetval(self, core: Core, rec: Record, known: dict) -> None:
+        order = "F" if rec.tile("src").blayout == "col_major" else "C"
+        known[rec.results["dst"]] = known[rec.operands["src"]].whole().reshape(-1, order=order)[known[rec.operands["offset"]]].item()
+
     def _addptr(self, core: Core, rec: Record, known: dict) -> None:
         pointer = known[rec.operands["ptr"]]
         known[rec.results["result"]] = Pointer(pointer.data, pointer.offset + known[rec.operands["offset"]])
