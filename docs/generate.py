@@ -13,11 +13,12 @@ import textwrap
 from pathlib import Path
 
 import click
-from ptoc.cli import main
 from ptoc.dialect import errors
 from ptoc.dialect.op import REGISTRY, PtoOp
-from ptoc.listing import pass_facts
 from ptoc.passes.pipeline import PIPELINE
+
+from ptoc.cli import main
+from ptoc.listing import pass_facts
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from ptoc import load_kernel
 from ptoc.dialect.errors import ArgumentError, CapacityError, ParseError, PtocError, VerifyError
+
+from ptoc import load_kernel
 
 HEAD = """import ptoc
 from ptoc import L0A, L0B, L0C, L1, f16, f32
@@ -82,7 +83,7 @@ def test_tiles_that_do_not_fit_give_the_memory_map(tmp_path: Path) -> None:
     path, line = written(tmp_path, "b = ptoc.tile([512, 64], f32)\nc = ptoc.tile([512, 64], f32)\nptoc.exp(c, b)  # wrong")
     import ptoc
 
-    with pytest.raises(CapacityError, match="ub overflows: .*\nmemory map of ub here") as caught:
+    with pytest.raises(CapacityError, match=r"ub overflows: .*\nmemory map of ub here") as caught:
         ptoc.compile(load_kernel(path))
     assert f"kernel.py:{line - 2}" in str(caught.value)
     assert f"kernel.py:{line - 1}" in str(caught.value)
