@@ -48,6 +48,7 @@ def specialize(N: int, **_: int) -> dict[str, int]:
 
 softmax.tolerance = 1e-5
 softmax.case("default", M=1000, N=500)
+softmax.case("in_turn", M=200, N=500, cores=2)
 softmax.case("small", M=3, N=7)
 softmax.case("exact", M=256, N=512)
 softmax.case("one_core", M=70, N=130, cores=1)

@@ -37,6 +37,22 @@ def multiply(a: Poly, b: Poly) -> Poly:
     return result
 
 
+def divided(poly: Poly, by: Poly) -> Poly | None:
+    """poly / by where `by` is one symbol that every term of `poly` has as a factor, else None."""
+    if len(by) != 1:
+        return None
+    (monomial, coefficient), result = next(iter(by.items())), {}
+    if len(monomial) != 1 or coefficient != 1:
+        return None
+    for term, factor in poly.items():
+        if monomial[0] not in term:
+            return None
+        rest = list(term)
+        rest.remove(monomial[0])
+        result[tuple(rest)] = factor
+    return result
+
+
 def number(poly: Poly | None) -> int | None:
     """The value of a polynomial that is constant, else None."""
     if poly is None or any(monomial for monomial in poly):
@@ -46,7 +62,10 @@ def number(poly: Poly | None) -> int | None:
 
 @dataclass(eq=False)
 class LoopInfo:
-    """A loop: `counter` is its symbol; `trip` its number of iterations as a polynomial, None where that is unknown; `around` the next loop out."""
+    """A loop: `counter` is its symbol; `trip` its number of iterations as a polynomial, None where that is unknown; `around` the next loop out.
+
+    `stride`: the step as a polynomial; `step`: it as a number, None where it is known at run time only.
+    """
 
     op: ir.Operation
     around: "LoopInfo | None"
@@ -55,6 +74,7 @@ class LoopInfo:
     trip: Poly | None = None
     lower: Poly = field(default_factory=dict)
     step: int | None = None
+    stride: Poly = field(default_factory=dict)
 
     def chain(self) -> list["LoopInfo"]:
         """All loops around, outermost first, this one last."""
@@ -94,7 +114,7 @@ class Symbols:
         info.counter = self.new(Symbol(frozenset({id(info)}), info))
         if op.name == "scf.for":
             lower, upper, step = (self.poly(v) for v in list(op.operands)[:3])
-            info.lower, info.step = lower, number(step)
+            info.lower, info.step, info.stride = lower, number(step), step
             info.trip = self.quotient(add(upper, lower, -1), info.step, up=True) if info.step and info.step > 0 else None
         return info
 
@@ -199,6 +219,9 @@ class Symbols:
             by = number(self.poly(operands[1]))
             if by is not None and by > 0:
                 return self.quotient(self.poly(operands[0]), by, up="ceil" in name)
+            exact = divided(self.poly(operands[0]), self.poly(operands[1]))
+            if exact is not None:
+                return exact
         if name == "arith.maxsi" and number(self.poly(operands[1])) == 0:
             return self.poly(operands[0])  # a trip count: below 0 the loop that it counts runs as often as for 0, and no index in it exists
         if name == "scf.for":
@@ -215,7 +238,7 @@ class Symbols:
             return self.unknown(info)
         counter: Poly = {(info.counter,): 1}
         if at == 0:
-            return add(info.lower, counter, info.step) if info.step else self.unknown(info)
+            return add(info.lower, multiply(info.stride, counter))
         grows = self._growth(info, at - 1)
         if grows is None:
             return self.unknown(info)
