@@ -25,7 +25,7 @@ bench: $(INSTALLED) ## speed of compilation and simulation, by kernel
 	$(BIN)/python benchmarks/speed.py
 
 clean: ## remove the environment and what tests wrote
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis lit_tests/output
+	rm -rf .venv build .pytest_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 10) <= v < (3, 14) or sys.exit(f"ptoc needs Python 3.10 to 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
