@@ -39,7 +39,7 @@ def foreign_arguments(compiled: Compiled, definitions: dict[str, Any], blocks: i
     given = {n: _number(n, v, kinds[n]) for n, v in definitions.items() if known[n] is None}
     given = {n: v for n, v in _defaults(compiled).items() if n not in given} | given
     arrays = {n: _fitting(n, foreign_array(n, str(definitions[n]), 0), DTYPES[d]) for n, d in known.items() if d and n in definitions}
-    arrays |= {n: np.asarray(inputs[n]) for n in inputs}
+    arrays |= {n: _fitting(n, np.asarray(inputs[n]), DTYPES[known[n] or "i64"]) for n in inputs}
     numbers = _numbers(trials, {n: kinds[n] for n, dtype in known.items() if dtype is None}, given, blocks)
     reach = _add_arrays(trials, numbers, blocks, arrays, {n: DTYPES[d] for n, d in known.items() if d})
     _check_extents(arrays, reach)
@@ -206,6 +206,15 @@ def _add_arrays(trials: Trials, numbers: dict[str, Any], blocks: int, arrays: di
         if name not in arrays or (name in integers and arrays[name].nbytes < reach.extents.get(name, 0)):
             arrays[name] = _seeded(name, dtype, reach)
     return _reach(trials, numbers, blocks, arrays) if integers else reach
+
+
+def _fitting(name: str, array: np.ndarray, dtype: DType) -> np.ndarray:
+    """A given array with the tensor's element type.  Raises: ArgumentError where that would lose its meaning."""
+    if array.dtype.kind == "V" and array.dtype.itemsize == dtype.numpy.itemsize:
+        array = array.view(dtype.numpy)  # numpy files keep the bytes of bf16 and the like, not their name
+    elif array.dtype.kind in "cOSUmMV" or (array.dtype.kind == "f" and not dtype.is_float):
+        raise ArgumentError(f"-D {name}: the tensor has elements of {dtype}; got {array.dtype}; convert it first")
+    return np.ascontiguousarray(array, dtype=dtype.numpy)
 
 
 def _seeded(name: str, dtype: DType, reach: Reach) -> np.ndarray:

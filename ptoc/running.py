@@ -103,11 +103,16 @@ def _kernel_arguments(compiled: Compiled, values: dict[str, Any], inputs: dict[s
         refuse_huge(name, kernel.shape(name, values), spec.dtype)
     wanted = {n for n, spec in kernel.tensors.items() if not spec.output}
     arrays = dict(inputs) if wanted <= set(inputs) else {**kernel_inputs(kernel, values), **inputs}
-    for name, array in arrays.items():
-        shape = kernel.shape(name, values)
+    for name, given in arrays.items():
+        shape, array = kernel.shape(name, values), np.asarray(given)
         if tuple(array.shape) != shape:
             raise ArgumentError(f"kernel {kernel.name}: tensor '{name}' must have shape {shape}; got {tuple(array.shape)}")
-        arrays[name] = np.ascontiguousarray(array, dtype=kernel.tensors[name].dtype.numpy)
+        dtype = kernel.tensors[name].dtype
+        if array.dtype.kind in "cOSUmM" or (array.dtype.kind == "f" and not dtype.is_float):
+            raise ArgumentError(f"kernel {kernel.name}: tensor '{name}' is of {dtype}; got {array.dtype}; convert it first")
+        if array.dtype.kind == "V" and array.dtype.itemsize == dtype.numpy.itemsize:
+            array = array.view(dtype.numpy)  # numpy files keep the bytes of bf16 and the like, not their name
+        arrays[name] = np.ascontiguousarray(array, dtype=dtype.numpy)
     outputs = tuple(n for n, spec in kernel.tensors.items() if spec.output)
     for name in outputs:
         arrays[name] = np.zeros(kernel.shape(name, values), kernel.tensors[name].dtype.numpy)
@@ -228,8 +233,15 @@ def expected_outputs(prepared: Prepared) -> dict[str, np.ndarray] | None:
     inputs = {n: prepared.arguments.arrays[n] for n, spec in kernel.tensors.items() if not spec.output}
     wide = {n: a.astype(np.float32) if a.dtype.kind not in "iu" and a.dtype != np.float64 else a for n, a in inputs.items()}
     extra = {n: prepared.values[n] for n in _wanted(kernel.reference_function) if n in prepared.values and n not in wide}
-    expected = kernel.reference_function(**wide, **extra)
-    return dict(zip(prepared.arguments.outputs, expected if isinstance(expected, tuple) else (expected,)))
+    expected = called(kernel, "reference", kernel.reference_function, **wide, **extra)
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    names = prepared.arguments.outputs
+    for i, name in enumerate(names):
+        want, got = prepared.arguments.arrays[name].shape, np.shape(expected[i]) if i < len(expected) else None
+        if len(expected) != len(names) or want != got:
+            given = ", ".join(str(np.shape(e)) for e in expected)
+            raise ArgumentError(f"kernel {kernel.name}: its reference must give {len(names)} arrays, '{name}' of shape {want}; it gives {given}")
+    return dict(zip(names, expected))
 
 
 def _compare(result: Result, prepared: Prepared) -> None:

@@ -1,0 +1,99 @@
+"""Random kernels through the whole pipeline: values of the schedule are those of program order, and the synchronisation is needed.
+
+PTOC_EXAMPLES=N runs N examples of each kind.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from ptoc.dialect import assembly
+from ptoc.dialect.sim_text import sim_to_text
+from ptoc.frontend import Kernel
+from ptoc.lowering import lower
+from ptoc.machine.chip import load_chip
+from ptoc.machine.hazards import needs_barrier
+from ptoc.simulator.check import check, check_without
+from ptoc.simulator.work import meanings
+
+from ptoc.loading import Source
+from ptoc.running import Prepared, compare_adverse, memories_of, prepare, run_values, time_program
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from program_order import run_in_program_order
+from random_kernels import Example, cube_examples, pipe_examples, vector_examples
+
+EXAMPLES = int(os.environ.get("PTOC_EXAMPLES", "0"))
+CHIP = load_chip("ascend910b1")
+
+
+def kernel_of(example: Example) -> Kernel:
+    scope: dict = {}
+    exec(compile(example.source, "k.py", "exec"), scope)
+    return scope["k"]
+
+
+def prepared(example: Example) -> Prepared:
+    return prepare(Source("k", kernel_of(example)), CHIP, dict(example.sizes), None, example.cores, {}, "insert")
+
+
+def text_again(whole: Prepared) -> None:
+    """The `.pto` text, read back, prints as the same text and lowers to the same simulator IR, source lines apart."""
+    module = assembly.parse(whole.compiled.pto, "k.pto")
+    assert assembly.to_text(module) == whole.compiled.pto
+    assert without_lines(sim_to_text(lower(module))) == without_lines(whole.compiled.sim)
+
+
+def without_lines(text: str) -> str:
+    return re.sub(r"k\.(py|pto):[0-9:]+", "", text)
+
+
+def outputs(whole: Prepared, memories: object) -> dict[str, np.ndarray]:
+    arrays = whole.arguments.arrays
+    return {n: memories.array(f"gm:{n}", arrays[n].dtype, arrays[n].shape) for n in whole.arguments.outputs}
+
+
+def prove_example(example: Example) -> None:
+    whole = prepared(example)
+    report = check(whole.program, needs_barrier, redundancy=True)
+    assert report.ok, [*map(str, report.missing), *report.misuse, report.deadlock]
+    memories = memories_of(whole)
+    run_in_program_order(whole.program, memories, meanings())
+    wanted = outputs(whole, memories)
+    got = run_values(whole, time_program(whole.program, CHIP))
+    for name, array in wanted.items():
+        assert array.tobytes() == got[name].tobytes(), f"'{name}' differs from program order"
+    compare_adverse(whole, wanted)
+    assert whole.compiled.pto == prepared(example).compiled.pto
+    text_again(whole)
+    spare = {u.unit for u in (*report.redundant, *report.idle)}
+    ends = {s.unit for s in whole.program.sites if s.role == "end"}
+    for unit in sorted({s.unit for s in whole.program.sites if s.unit >= 0 and not s.role} - spare - ends):
+        assert not check_without(whole.program, unit, needs_barrier).ok
+
+
+def examples(count: int):
+    """Seeded, so that each run sees the same programs."""
+    return settings(max_examples=EXAMPLES or count, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=False)
+
+
+@examples(60)
+@given(vector_examples())
+def test_vector_kernels(example: Example) -> None:
+    prove_example(example)
+
+
+@examples(30)
+@given(cube_examples())
+def test_cube_kernels(example: Example) -> None:
+    prove_example(example)
+
+
+@examples(30)
+@given(pipe_examples())
+def test_pipe_kernels(example: Example) -> None:
+    prove_example(example)
