@@ -116,7 +116,7 @@ class _Search:
         sizes = [n for n in self.names if n in self.trials.sizes]
         starts = [dict.fromkeys(self.names, 0) | dict.fromkeys(sizes, 1)]
         starts += [dict.fromkeys(self.names, n) for n in (0, 1, *(1 << k for k in range(1, 17)))]
-        now = max((start for start in starts if self.amount(start) is not None), key=self.amount, default=starts[0])
+        now = max((start for start in starts if self.amount(start) is not None), key=self.amount, default=starts[-1])
         for _ in range(ROUNDS):
             before = dict(now)
             for name in (*sizes, *(n for n in self.names if n not in sizes)):

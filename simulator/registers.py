@@ -59,8 +59,6 @@ def _reflected(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Regi
 for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "lshift", "rshift", "and", "or", "xor"):
     setattr(Register, f"__{_name}__", _binary(getattr(operator, f"__{_name}__")))
     setattr(Register, f"__r{_name}__", _reflected(getattr(operator, f"__{_name}__")))
-for _name in ("lt", "le", "gt", "ge"):
-    setattr(Register, f"__{_name}__", _binary(getattr(operator, f"__{_name}__")))
 Register.__neg__ = lambda self: Register(self.op, self.location, lambda: -self.get())
 
 
@@ -76,6 +74,9 @@ def chosen(condition: Any, yes: Any, no: Any) -> Any:
     """arith.select."""
     return yes if condition else no
 
+
+COMPARED = {"==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+"""Comparisons by their sign: done when both numbers are known."""
 
 LAZY = {
     **{name: "lazily(min, {0}, {1})" for name in ("minsi", "minui", "minimumf")},

@@ -14,7 +14,7 @@ from ptoc.dialect.op import PtoOp, location_of, plain
 from . import regions
 from .channel import Channel
 from .program import Command, Site
-from .registers import LAZY, Register, chosen, fetched, lazily, settled
+from .registers import COMPARED, LAZY, Register, chosen, fetched, lazily, settled
 from .work import narrowed, op_class, work_of
 
 BINARY = {
@@ -69,7 +69,7 @@ class _Writer:
         self.values: dict[ir.Value, str | Folded] = {}
         self.scope: dict[str, Any] = {
             "Command": Command, "TileRef": TileRef, "ViewRef": ViewRef, "Channel": Channel, "work_of": work_of, "narrowed": narrowed,
-            "Register": Register, "fetched": fetched, "settled": settled, "lazily": lazily, "chosen": chosen,
+            "Register": Register, "fetched": fetched, "settled": settled, "lazily": lazily, "chosen": chosen, "COMPARED": COMPARED,
             **{n: getattr(regions, n) for n in ("part", "reshape", "view", "slice_", "advance", "quotient", "remainder", "Memory", "ring_memory")},
         }  # fmt: skip
         self.count = 0
@@ -163,11 +163,13 @@ class _Writer:
 
     def _arith_cmpi(self, op: ir.Operation) -> None:
         a, b = self.texts(op.operands)
-        self.define(op.results[0], f"{a} {COMPARE[plain(op.attributes['predicate'])]} {b}", list(op.operands))
+        sign = COMPARE[plain(op.attributes["predicate"])]
+        self.define(op.results[0], f"lazily(COMPARED[{sign!r}], {a}, {b})" if self.fetches else f"{a} {sign} {b}", list(op.operands))
 
     def _arith_cmpf(self, op: ir.Operation) -> None:
         a, b = self.texts(op.operands)
-        self.define(op.results[0], f"{a} {COMPARE_FLOAT[plain(op.attributes['predicate'])]} {b}", list(op.operands))
+        sign = COMPARE_FLOAT[plain(op.attributes["predicate"])]
+        self.define(op.results[0], f"lazily(COMPARED[{sign!r}], {a}, {b})" if self.fetches else f"{a} {sign} {b}", list(op.operands))
 
     def results(self, op: ir.Operation) -> list[str]:
         names = [self.name("v") for _ in op.results]

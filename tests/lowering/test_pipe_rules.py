@@ -1,0 +1,122 @@
+"""Pipes, changed tiles and cross-core flags in the simulator IR: what is refused, and what the rules make of the rest."""
+
+import pytest
+
+from ptoc.compiled import compile_source
+from ptoc.dialect.errors import NotSupportedError, PtocError
+from ptoc.loading import Source
+from ptoc.machine.chip import load_chip
+
+ACC = "!pto.tile_buf<acc, 16x16xf32, blayout=col_major, slayout=row_major, fractal=1024>"
+VEC = "!pto.tile_buf<vec, 16x16xf32>"
+
+
+def compiled(text, arch="a3"):
+    chip = load_chip({"a3": "ascend910b1", "a5": "ascend950pr"}[arch])
+    return compile_source(Source("k", None, text, "pto", "k.pto"), chip)
+
+
+def pair(cube, vector, facts="dir_mask = 1, slot_size = 1024", gm=True, buffer="size = 8192", c2v="%b"):
+    slots = "gm_slot_buffer = %p : !pto.ptr<f32>, " if gm else ""
+    return f"""
+func.func @k(%p: !pto.ptr<f32>) {{
+  %zero = arith.constant 0 : i32
+  pto.section.cube {{
+    %b = pto.import_reserved_buffer {{name = "in", peer_func = @k}} -> i32
+    pto.aic_initialize_pipe {{{facts}}} ({slots}c2v_consumer_buf = {c2v} : i32, v2c_consumer_buf = %zero : i32)
+    %acc = pto.alloc_tile : {ACC}
+    {cube}
+  }}
+  pto.section.vector {{
+    %b = pto.reserve_buffer {{name = "in", {buffer}, location = #pto.address_space<vec>, auto = true}} -> i32
+    pto.aiv_initialize_pipe {{{facts}}} ({slots}c2v_consumer_buf = %b : i32, v2c_consumer_buf = %zero : i32)
+    {vector}
+  }}
+  return
+}}
+"""
+
+
+PUSH = f"pto.tpush_to_aiv(%acc : {ACC}) {{split = 0}}"
+POP = f"%t = pto.tpop_from_aic {{split = 0}} -> {VEC}\n pto.tfree_from_aic {{split = 0}}"
+
+
+def test_a_tile_goes_through_a_slot_and_its_slot_is_given_back_when_it_is_popped():
+    sim = compiled(pair(PUSH, POP)).sim
+    assert sim.index("sim.acquire") < sim.index('"pto.tpush" on "FIX"') < sim.index("sim.push")
+    assert sim.index("sim.take") < sim.index('"pto.tpop" on "MTE2"') < sim.index("sim.release")
+    assert sim.count("sim.release") == 1
+
+
+def test_on_chip_only_the_cube_moves_data_and_tfree_gives_the_slot_back():
+    sim = compiled(pair(PUSH, POP, gm=False), "a5").sim
+    assert '"pto.tpush" on "FIX"' in sim and '"pto.tpop"' not in sim
+    assert 'sim.take %0 {pipe = "V"}' in sim and sim.count('sim.release') == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (pair(PUSH, POP, gm=False), "on a3 the slots of a pipe lie in global memory; give gm_slot_buffer or gm_slot_tensor"),
+        (pair(PUSH, POP, "dir_mask = 1, slot_size = 512"), "a tile of 1024 bytes does not fit a slot of 512"),
+        (pair(PUSH, POP, "dir_mask = 1, slot_size = 1024, local_slot_num = 3"), "local_slot_num must divide slot_num; got 3 and 8"),
+        (pair(PUSH, POP).replace('name = "in", peer', 'name = "out", peer'), "no pto.reserve_buffer is named 'out'"),
+        (pair(PUSH, POP, "dir_mask = 2, slot_size = 1024"), "has no direction cube to vector"),
+    ],
+)
+def test_pipes_that_cannot_work_are_refused(text, message):
+    with pytest.raises(PtocError, match=message):
+        compiled(text)
+
+
+CHANGED = """
+func.func @k(%p: !pto.ptr<f32>, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c8 = arith.constant 8 : index
+  %c1 = arith.constant 1 : index
+  %f = arith.constant 1.000000e+00 : f32
+  %t = pto.alloc_tile valid_row = %c8 valid_col = %c8 : !pto.tile_buf<vec, 8x8xf32, valid=?x?>
+  scf.for %i = %c0 to %c8 step %c1 {
+    pto.set_validshape %t, %c8, %n : !pto.tile_buf<vec, 8x8xf32, valid=?x?>
+    pto.texpands ins(%f : f32) outs(%t : !pto.tile_buf<vec, 8x8xf32, valid=?x?>)
+  }
+  AFTER
+  return
+}
+"""
+
+
+def test_a_tile_changed_in_a_loop_may_be_used_there():
+    assert "sim.part" in compiled(CHANGED.replace("AFTER", "")).sim
+
+
+def test_a_tile_changed_in_a_loop_is_not_used_after_it():
+    after = "pto.texpands ins(%f : f32) outs(%t : !pto.tile_buf<vec, 8x8xf32, valid=?x?>)"
+    with pytest.raises(NotSupportedError, match=r"k.pto:9.*used outside of the loop or branch that changes it"):
+        compiled(CHANGED.replace("AFTER", after))
+
+
+@pytest.mark.parametrize(
+    ("dim", "view", "message"),
+    [("%i", "%v", "the dimension must be a constant"), ("%c1", "%w", "the view must come from make_tensor_view or partition_view")],
+)
+def test_an_extent_is_known_for_plain_views(dim, view, message):
+    text = f"""
+func.func @k(%p: !pto.ptr<f32>, %w: !pto.tensor_view<?x?xf32>, %i: index) {{
+  %c1 = arith.constant 1 : index
+  %v = pto.make_tensor_view %p, shape = [%i, %i], strides = [%i, %c1] : !pto.tensor_view<?x?xf32>
+  %n = pto.get_tensor_view_dim {view}, {dim} : !pto.tensor_view<?x?xf32> -> index
+  %f = arith.constant 1.000000e+00 : f32
+  %t = pto.alloc_tile valid_row = %c1 valid_col = %n : !pto.tile_buf<vec, 8x8xf32, valid=?x?>
+  pto.texpands ins(%f : f32) outs(%t : !pto.tile_buf<vec, 8x8xf32, valid=?x?>)
+  return
+}}
+"""
+    with pytest.raises(NotSupportedError, match=message):
+        compiled(text)
+
+
+def test_cross_core_flags_are_signals_and_awaits():
+    text = "func.func @k() { pto.section.cube { pto.sync.set <PIPE_FIX>, 3 } pto.section.vector { pto.sync.wait <PIPE_V>, 3 } return }"
+    assert 'sim.signal "FIX"' in compiled(text).sim
+    assert 'sim.await "S"' in compiled(text).sim and 'sim.await "V"' in compiled(text, "a5").sim
