@@ -13,12 +13,12 @@ import textwrap
 from pathlib import Path
 
 import click
-from ptoc.dialect import errors
-from ptoc.dialect.op import REGISTRY, PtoOp
-from ptoc.passes.pipeline import PIPELINE
 
 from ptoc.cli import main
+from ptoc.dialect import errors
+from ptoc.dialect.op import REGISTRY, PtoOp
 from ptoc.listing import pass_facts
+from ptoc.passes.pipeline import PIPELINE
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from ptoc.dialect import ops  # noqa: F401  (declares the ops)
 from ptoc.dialect.op import REGISTRY
 from ptoc.passes.pipeline import PIPELINE

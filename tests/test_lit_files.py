@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from ptoc.passes.pipeline import PIPELINE
 
 ROOT = Path(__file__).parent.parent

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+import ptoc
+from ptoc import f16, f32
 from ptoc.dialect import assembly
 from ptoc.dialect.mlir import ir
 from ptoc.dialect.op import location_of
 from ptoc.frontend.ops import function_names, op_function
-
-import ptoc
-from ptoc import f16, f32
 
 HERE = Path(__file__).name
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from ptoc.dialect.errors import ArgumentError, CapacityError, ParseError, PtocError, VerifyError
 
 from ptoc import load_kernel
+from ptoc.dialect.errors import ArgumentError, CapacityError, ParseError, PtocError, VerifyError
 
 HEAD = """import ptoc
 from ptoc import L0A, L0B, L0C, L1, f16, f32

@@ -1,6 +1,7 @@
 """Lowering to the simulator IR: what becomes of ops, locations, arguments and kinds of cores."""
 
 import pytest
+
 from ptoc.dialect import assembly
 from ptoc.dialect.errors import NotSupportedError
 from ptoc.dialect.mlir import ir

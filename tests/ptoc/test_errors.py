@@ -5,6 +5,7 @@ import inspect
 from pathlib import Path
 
 import pytest
+
 from ptoc.dialect import errors
 from ptoc.dialect.errors import PtocError
 
