@@ -257,6 +257,35 @@ class AwaitOp(SimOp, name="await"):
     operand_types = {"id": "index"}
 
 
+class IdsOp(SimOp, name="ids"):
+    """An array of `size` numbers, none of them set."""
+
+    result: Result[ChannelType]
+    format = "attr-dict"
+    result_types = {"result": "!sim.ring<>"}
+
+
+class PutOp(SimOp, name="put"):
+    """ids[index] = value."""
+
+    ids: Operand[ChannelType]
+    index: Operand[Any]
+    value: Operand[Any]
+    format = "$ids `[` $index `]` `,` $value attr-dict"
+    operand_types = {"ids": "!sim.ring<>", "index": "index", "value": "index"}
+
+
+class GetOp(SimOp, name="get"):
+    """ids[index]."""
+
+    ids: Operand[ChannelType]
+    index: Operand[Any]
+    result: Result[Any]
+    format = "$ids `[` $index `]` attr-dict"
+    operand_types = {"ids": "!sim.ring<>", "index": "index"}
+    result_types = {"result": "index"}
+
+
 class IdOp(SimOp, name="id", traits=[ext.Pure]):
     """A number of this core: of = block_idx, block_num, subblock_idx or subblock_num."""
 

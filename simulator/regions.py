@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from ptoc.dialect.dtypes import DTYPES
-from ptoc.dialect.errors import NotSupportedError
+from ptoc.dialect.errors import NotSupportedError, SimulationError
 from ptoc.dialect.layout import TileRef, ViewRef
 
 
@@ -12,6 +12,30 @@ class Memory(NamedTuple):
 
     name: str
     offset: int
+
+
+class Ids:
+    """An array of event ids, filled while a stream is elaborated."""
+
+    def __init__(self, size: int, location: str) -> None:
+        self._numbers: list[int | None] = [None] * size
+        self._location = location
+
+    def put(self, index: int, value: int) -> None:
+        """Sets a number."""
+        self._numbers[self._checked(index)] = value
+
+    def get(self, index: int) -> int:
+        """A number that was set."""
+        value = self._numbers[self._checked(index)]
+        if value is None:
+            raise SimulationError(f"'pto.eventid_array_get': element {index} was never set", self._location)
+        return value
+
+    def _checked(self, index: int) -> int:
+        if not 0 <= index < len(self._numbers):
+            raise SimulationError(f"an array of {len(self._numbers)} event ids has no element {index}", self._location)
+        return index
 
 
 def ring_memory(ring: str, block: int, owner: int, memory: str) -> str:

@@ -70,7 +70,7 @@ class _Writer:
         self.scope: dict[str, Any] = {
             "Command": Command, "TileRef": TileRef, "ViewRef": ViewRef, "Channel": Channel, "work_of": work_of, "narrowed": narrowed,
             "Register": Register, "fetched": fetched, "settled": settled, "lazily": lazily, "chosen": chosen, "COMPARED": COMPARED,
-            **{n: getattr(regions, n) for n in ("part", "reshape", "view", "slice_", "advance", "quotient", "remainder", "Memory", "ring_memory")},
+            **{n: getattr(regions, n) for n in ("part", "reshape", "view", "slice_", "advance", "quotient", "remainder", "Memory", "ring_memory", "Ids")},
         }  # fmt: skip
         self.count = 0
         self.fetches = False
@@ -355,6 +355,18 @@ class _Writer:
     def _sim_await(self, op: ir.Operation) -> None:
         site = self.site(op, "await", "await", plain(op.attributes["pipe"]))
         self.append(f"Command({site}, {self.text(op.operands[0])})", self.known(op.operands[0]))
+
+    def _sim_ids(self, op: ir.Operation) -> None:
+        name = self.results(op)[0]
+        self.line(f"{name} = Ids({plain(op.attributes['size'])}, {location_of(op)!r})")
+
+    def _sim_put(self, op: ir.Operation) -> None:
+        ids, index, value = self.texts(op.operands)
+        self.line(f"{ids}.put({index}, {value})")
+
+    def _sim_get(self, op: ir.Operation) -> None:
+        ids, index = self.texts(op.operands)
+        self.line(f"{self.results(op)[0]} = {ids}.get({index})")
 
     def _sim_channel(self, op: ir.Operation) -> None:
         facts = {name: plain(attr) for name, attr in op.attributes.items()}

@@ -39,15 +39,15 @@ def softmax_prepare(a: Arrays, n: dict) -> Arrays:
 
 def online_update(a: Arrays, n: dict) -> Arrays:
     """Paged attention: merges a block (mi, li, oi) into the running (mi, li, oi); the last block also divides by the sum."""
-    m_new, l_new, m, l = (a[k][:16, None] for k in ("arg0", "arg1", "arg3", "arg4"))
+    m_new, sum_new, m, total = (a[k][:16, None] for k in ("arg0", "arg1", "arg3", "arg4"))
     o_new, o = matrix(a["arg2"], 16, 128), matrix(a["arg5"], 16, 128)
     if n["arg7"]:
-        m, l, o = m_new, l_new, o_new
+        m, total, o = m_new, sum_new, o_new
     else:
         largest = np.maximum(m, m_new)
         old, new = np.exp(m - largest), np.exp(m_new - largest)
-        m, l, o = largest, old * l + new * l_new, old * o + new * o_new
-    return {"arg3": m[:, 0], "arg4": l[:, 0], "arg5": o, "arg6": o / l if n["arg8"] else np.zeros_like(o)}
+        m, total, o = largest, old * total + new * sum_new, old * o + new * o_new
+    return {"arg3": m[:, 0], "arg4": total[:, 0], "arg5": o, "arg6": o / total if n["arg8"] else np.zeros_like(o)}
 
 
 def rms_norm(a: Arrays, n: dict) -> Arrays:

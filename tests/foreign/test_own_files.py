@@ -23,8 +23,8 @@ def test_a_file_passes_every_stage(name):
 
 
 def test_every_file_that_can_run_is_named():
-    refused = {"computed_address", "calls_and_events"}
-    assert {path.stem for path in FILES.glob("*.pto")} == {*NAMES, *refused}
+    apart = {"computed_address", "calls_and_events", "event_arrays"}  # refused, no kernel, and synchronised by hand
+    assert {path.stem for path in FILES.glob("*.pto")} == {*NAMES, *apart}
 
 
 @pytest.mark.parametrize(("op", "name"), [("tmuls", "valid_sizes"), ("tmatmul", "pushed_tiles"), ("tmul", "chosen_tile"), ("texp", "changed_valid_sizes")])

@@ -3,9 +3,10 @@
 import pytest
 
 from ptoc.compiled import compile_source
-from ptoc.dialect.errors import NotSupportedError, PtocError
+from ptoc.dialect.errors import NotSupportedError, PtocError, SimulationError
 from ptoc.loading import Source
 from ptoc.machine.chip import load_chip
+from ptoc.simulator.elaborate import elaborate
 
 ACC = "!pto.tile_buf<acc, 16x16xf32, blayout=col_major, slayout=row_major, fractal=1024>"
 VEC = "!pto.tile_buf<vec, 16x16xf32>"
@@ -120,3 +121,22 @@ def test_cross_core_flags_are_signals_and_awaits():
     text = "func.func @k() { pto.section.cube { pto.sync.set <PIPE_FIX>, 3 } pto.section.vector { pto.sync.wait <PIPE_V>, 3 } return }"
     assert 'sim.signal "FIX"' in compiled(text).sim
     assert 'sim.await "S"' in compiled(text).sim and 'sim.await "V"' in compiled(text, "a5").sim
+
+
+@pytest.mark.parametrize(
+    ("index", "message"), [("%c0", "'pto.eventid_array_get': element 0 was never set"), ("%c3", "an array of 2 event ids has no element 3")]
+)
+def test_event_ids_that_are_not_there_are_told(index, message):
+    text = f"""
+func.func @k() attributes {{pto.kernel_kind = #pto.kernel_kind<vector>}} {{
+  %c0 = arith.constant 0 : index
+  %c3 = arith.constant 3 : index
+  %ids = pto.declare_eventid_array -> !pto.eventid_array<2>
+  %id = pto.eventid_array_get %ids[{index}] : !pto.eventid_array<2>
+  pto.set_flag_dyn[<PIPE_MTE2>, <PIPE_V>, %id]
+  pto.wait_flag_dyn[<PIPE_MTE2>, <PIPE_V>, %id]
+  return
+}}
+"""
+    with pytest.raises(SimulationError, match=rf"k.pto:5.*{message}"):
+        elaborate(compiled(text).simulator_ir, "k", {}, 1)

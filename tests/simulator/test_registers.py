@@ -69,7 +69,7 @@ def test_control_and_addresses_that_depend_on_a_tile_are_refused_at_their_line(b
 
 
 def test_a_register_is_no_condition():
-    with pytest.raises(NotSupportedError, match="a.pto:1: a condition depends on what 'pto.tgetval' reads at run time"):
+    with pytest.raises(NotSupportedError, match=r"a\.pto:1: a condition depends on what 'pto.tgetval' reads at run time"):
         bool(Register("pto.tgetval", "a.pto:1"))
 
 
