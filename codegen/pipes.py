@@ -18,11 +18,6 @@ from .writer import GmView, Writer, origin_of, source_of
 DIRECTIONS = {1: "DIR_C2V", 2: "DIR_V2C", 3: "DIR_BOTH"}
 
 
-def library_period(slots: int) -> int:
-    """How many slots the library acknowledges at a time.  Source: pto-isa, include/pto/npu/a2a3/TPush.hpp (SyncPeriod)."""
-    return slots if slots <= 2 else slots // 2
-
-
 @emit_op.register(p.InitializeL2g2lPipe)
 @emit_op.register(p.InitializeL2lPipe)
 def _(op: Any, w: Writer) -> None:
@@ -32,10 +27,10 @@ def _(op: Any, w: Writer) -> None:
     if missing:
         raise NotSupportedError(f"a pipe without {missing[0]} has no C++ form: run 'lower-pipes' first", source_of(op))
     slots = facts["slot_num"]
-    period = facts.get("sync_period", library_period(slots))
-    if period != library_period(slots):
+    period = facts.get("sync_period", p.library_period(slots))
+    if period != p.library_period(slots):
         raise NotSupportedError(
-            f"sync_period {period} of {slots} slots is simulated only: the library acknowledges every {library_period(slots)} slots",
+            f"sync_period {period} of {slots} slots is simulated only: the library acknowledges every {p.library_period(slots)} slots",
             source_of(op),
         )
     template = [

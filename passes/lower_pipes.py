@@ -60,7 +60,25 @@ class LowerPipes:
         for rec in uses:
             # Read again: lowering a pop has replaced the operands of what follows it.
             _lower_use(record(rec.op), handles, facts)
+        _state_defaults(module, chip.arch)
         return []
+
+
+def _state_defaults(module: ir.Module, arch: str) -> None:
+    """Writes out what a pipe of the internal form leaves to the library: periods, local slots, and flags in order of appearance."""
+    at: dict[ir.Operation, int] = {}
+    for rec in list(pto_ops(module.operation)):
+        if not issubclass(rec.cls, pipes.InternalPipe):
+            continue
+        facts, scope = rec.attributes, scope_of(rec.op)
+        slots = facts["slot_num"]
+        base = facts.get("flag_base", at.get(scope, 0))
+        at[scope] = base + (4 if facts["dir_mask"] == 3 else 2)
+        defaults = {"sync_period": pipes.library_period(slots), "local_slot_num": slots if arch == "a3" else 2, "flag_base": base}
+        number = ir.IntegerType.get_signless(32, rec.op.context)
+        for key, value in defaults.items():
+            if key not in facts:
+                rec.op.attributes[key] = ir.IntegerAttr.get(number, value)
 
 
 def pto_ops(root: ir.Operation) -> Iterator[Record]:
@@ -112,17 +130,12 @@ def _agreed(number: int, sides: dict, arch: str) -> dict[str, Any]:
     facts.setdefault("slot_num", 4 if facts["dir_mask"] == 3 else 8)
     facts.setdefault("local_slot_num", facts["slot_num"] if arch == "a3" else 2)
     slots = facts["slot_num"]
-    facts.setdefault("sync_period", library_period(slots))
+    facts.setdefault("sync_period", pipes.library_period(slots))
     if slots > 15:
         raise VerifyError(f"{pipe}: slot_num must be at most 15 (the counters of cross-core flags); got {slots}", first.location)
     if slots % facts["sync_period"]:
         raise VerifyError(f"{pipe}: sync_period must divide slot_num; got {facts['sync_period']} and {slots}", first.location)
     return facts
-
-
-def library_period(slots: int) -> int:
-    """The acknowledge period that pto-isa derives from the slot count.  Source: pto-isa 3186c381, TPush.hpp (SyncPeriod)."""
-    return slots if slots <= 2 else slots // 2
 
 
 def _or_default(value: Any) -> str:

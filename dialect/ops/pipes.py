@@ -20,6 +20,26 @@ Operand, Result = ir.Value, ir.OpResult
 SPLITS = {0: "TILE_NO_SPLIT", 1: "TILE_UP_DOWN", 2: "TILE_LEFT_RIGHT"}
 
 
+def library_period(slots: int) -> int:
+    """Slots per acknowledgement as pto-isa derives it from the slot count.  Source: pto-isa 3186c381, TPush.hpp (SyncPeriod)."""
+    return slots if slots <= 2 else slots // 2
+
+
+def missing_or_wrong(facts: dict[str, Any], *needed: str) -> Iterator[str]:
+    """Rules of a pipe's facts: the needed ones are there, the direction is one, counts are at least 1."""
+    for key in needed:
+        if key not in facts:
+            yield f"'{key}' is missing"
+            return
+    if facts["dir_mask"] not in (1, 2, 3):
+        yield f"dir_mask must be 1 (cube to vector), 2 (vector to cube) or 3 (both); got {facts['dir_mask']}"
+    for key in ("slot_size", "slot_num", "local_slot_num", "sync_period"):
+        if facts.get(key, 1) < 1:
+            yield f"{key} must be at least 1; got {facts[key]}"
+    if not 0 <= facts.get("flag_base", 0) < 16:
+        yield f"flag_base must be 0 to 15; got {facts['flag_base']}"
+
+
 class InitializePipe(PtoOp):
     """One side's declaration of a pipe: {id, dir_mask 1 (cube to vector) | 2 | 3, slot_size, slot_num, local_slot_num, sync_period}."""
 
@@ -32,16 +52,7 @@ class InitializePipe(PtoOp):
 
     @classmethod
     def rules(cls, record: Record) -> Iterator[str]:
-        facts = record.attributes
-        for key in ("dir_mask", "slot_size"):
-            if key not in facts:
-                yield f"'{key}' is missing"
-                return
-        if facts["dir_mask"] not in (1, 2, 3):
-            yield f"dir_mask must be 1 (cube to vector), 2 (vector to cube) or 3 (both); got {facts['dir_mask']}"
-        for key in ("slot_size", "slot_num", "local_slot_num", "sync_period"):
-            if facts.get(key, 1) < 1:
-                yield f"{key} must be at least 1; got {facts[key]}"
+        yield from missing_or_wrong(record.attributes, "dir_mask", "slot_size")
 
 
 class AicInitializePipe(InitializePipe, name="aic_initialize_pipe"):
@@ -146,7 +157,15 @@ class ImportReservedBuffer(PtoOp, name="import_reserved_buffer"):
     format = "attr-dict `->` type($addr)"
 
 
-class InitializeL2g2lPipe(PtoOp, name="initialize_l2g2l_pipe"):
+class InternalPipe(PtoOp):
+    """A pipe as a value."""
+
+    @classmethod
+    def rules(cls, record: Record) -> Iterator[str]:
+        yield from missing_or_wrong(record.attributes, "dir_mask", "slot_size", "slot_num")
+
+
+class InitializeL2g2lPipe(InternalPipe, name="initialize_l2g2l_pipe"):
     """A pipe whose slots lie in global memory (a3): {dir_mask, slot_size, slot_num, local_slot_num, flag_base, sync_period}."""
 
     gm_addr: Operand[Any]
@@ -159,7 +178,7 @@ class InitializeL2g2lPipe(PtoOp, name="initialize_l2g2l_pipe"):
     )
 
 
-class InitializeL2lPipe(PtoOp, name="initialize_l2l_pipe"):
+class InitializeL2lPipe(InternalPipe, name="initialize_l2l_pipe"):
     """A pipe whose slots lie in the consumer's on-chip memory (a5): {dir_mask, slot_size, slot_num, flag_base}.
 
     local_addr: the vector cores' buffer; peer_local_addr: the cube core's.
