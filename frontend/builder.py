@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import CodeType
 from typing import Any
 
 from ptoc.dialect import types as t
@@ -52,10 +53,21 @@ def tracing(trace: Trace) -> Iterator[Trace]:
 
 def user_frame() -> tuple[str, int]:
     """File and line of the innermost caller outside of this package."""
-    frame = sys._getframe(1)
-    while frame and os.path.dirname(os.path.abspath(frame.f_code.co_filename)) == _HERE or _in_library(frame):
-        frame = frame.f_back
+    frame = _user_frame()
     return (frame.f_code.co_filename, frame.f_lineno) if frame else ("", 0)
+
+
+def user_code() -> tuple[CodeType, int]:
+    """Code and line of the innermost caller outside of this package."""
+    frame = _user_frame()
+    return frame.f_code, frame.f_lineno
+
+
+def _user_frame() -> Any:
+    frame = sys._getframe(1)
+    while (frame and os.path.dirname(os.path.abspath(frame.f_code.co_filename)) == _HERE) or _in_library(frame):
+        frame = frame.f_back
+    return frame
 
 
 def _in_library(frame: Any) -> bool:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from ptoc.dialect.mlir import arith, ir, scf
 
 from .builder import current, emit, fail, location, user_location
+from .jumps import refuse_jumps
 from .values import Condition, Index, Number
 
 
@@ -43,6 +44,7 @@ def when(condition: Condition | bool) -> Iterator[None]:
         condition = Condition(arith.constant(ir.IntegerType.get_signless(1), int(condition), loc=location()))
     if not isinstance(condition, Condition):
         raise fail(f"when: a condition such as 'i < n' is expected; got {condition!r}")
+    refuse_jumps()
     branch = scf.IfOp(condition.value, loc=location())
     with _block(branch.then_block):
         yield
@@ -80,6 +82,7 @@ def close_returns() -> None:
 @contextmanager
 def _section(kind: str) -> Iterator[None]:
     trace = current()
+    refuse_jumps()
     if trace.section:
         raise fail(f"a {kind} section cannot stand inside a {trace.section} section")
     op = ir.Operation.create(f"pto.section_{kind}", regions=1, loc=location())

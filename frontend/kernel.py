@@ -152,7 +152,7 @@ class _Body:
         try:
             self.kernel.function(**views, **self.constants, **self._sizes_wanted(values))
             if self.trace.left_loop:
-                message = "'break' cannot leave a ptoc.range loop; use a condition on the loop's bound, or ptoc.when"
+                message = "'break' cannot leave a ptoc.range loop, nor can 'return'; use a condition on the loop's bound, or ptoc.when"
                 raise ParseError(message, self.trace.left_loop)
         except (PtocError, ir.MLIRError):
             raise
@@ -179,8 +179,15 @@ def verify(module: ir.Module) -> None:
     try:
         module.operation.verify()
     except ir.MLIRError as error:
-        lines = [f"{location_text(d.location) or '?'}: {d.message}" for d in error.error_diagnostics]
+        lines = [f"{location_text(d.location) or '?'}: {_plain(d.message)}" for d in error.error_diagnostics]
         raise VerifyError("\n".join(dict.fromkeys(lines))) from None
+
+
+def _plain(message: str) -> str:
+    """MLIR's word for a value that is not known where it is used, in the kernel language's terms."""
+    if "does not dominate this use" not in message:
+        return message
+    return "a tile, view or number made inside a loop, condition or section is used outside of it: make it before"
 
 
 def kernel(function: Callable[..., None]) -> Kernel:

@@ -3,8 +3,11 @@
 The functions are derived from the op classes, so an op that is declared is an op that can be written.
 """
 
+import numbers
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from ptoc.dialect import types as t
 from ptoc.dialect.dtypes import DType
@@ -62,7 +65,7 @@ def _build(name: str, cls: type[PtoOp], args: tuple, kwargs: dict[str, Any]) -> 
         raise fail(f"{name}: operand '{missing[0]}' is missing; the call is {name}({', '.join(order)})")
     dtype = next((x.dtype for x in given.values() if isinstance(x, Tile)), None)
     short = full_name(cls)
-    emit(short, {key: _operand(name, key, value, dtype) for key, value in given.items()}, (), attributes)
+    emit(short, {key: _operand(cls, name, key, value, dtype) for key, value in given.items()}, (), attributes)
 
 
 def full_name(cls: type[PtoOp]) -> str:
@@ -76,7 +79,15 @@ def _scratch(given: dict[str, Any], order: tuple[str, ...]) -> Tile:
     return tile((model.type.rows, model.type.cols), model.dtype, model.type.loc)
 
 
-def _operand(name: str, key: str, value: Any, dtype: DType | None) -> Any:
+def _operand(cls: type[PtoOp], name: str, key: str, value: Any, dtype: DType | None) -> Any:
+    if isinstance(value, numbers.Number) and not isinstance(value, bool) and key in (*cls.reads, *cls.writes):
+        other = f"; with a number: {name}s" if f"{name}s" in function_names() else ""
+        raise fail(f"{name}: {key} must be a tile or a view; got {value!r}{other}")
+    if isinstance(value, np.floating | np.integer):
+        value = value.item()
+    if isinstance(value, Tile | View) and key in getattr(cls, "numbers", ()):
+        other = f"; with a tile: {name[:-1]}" if name[:-1] in function_names() else ""
+        raise fail(f"{name}: {key} must be a number; got {value!r}{other}")
     if isinstance(value, Tile | View):
         return value.value
     if isinstance(value, Index):
@@ -84,7 +95,7 @@ def _operand(name: str, key: str, value: Any, dtype: DType | None) -> Any:
     if isinstance(value, ir.Value):
         return value
     if isinstance(value, list | tuple):
-        return [_operand(name, key, v, dtype) for v in value]
+        return [_operand(cls, name, key, v, dtype) for v in value]
     if isinstance(value, int | float) and not isinstance(value, bool):
         if key.lower().startswith(("index", "offset")) or dtype is None:
             return Index.of(value).value()
@@ -98,7 +109,10 @@ def scalar(value: int | float, dtype: DType) -> ir.Value:
     """A constant of an element type."""
     type_ = t.to_mlir(dtype)
     if not dtype.is_float:
-        type_ = ir.IntegerType.get_signless(dtype.bytes * 8)
+        bits = dtype.bytes * 8
+        if int(value) != value or not -(1 << (bits - 1)) <= value < 1 << bits:
+            raise fail(f"{value} is no number of {dtype}: an integer of {bits} bits is expected")
+        type_ = ir.IntegerType.get_signless(bits)
         return arith.constant(type_, int(value), loc=location())
     return arith.constant(type_, float(value), loc=location())
 

@@ -40,6 +40,11 @@ class Pipe:
             raise fail(f"pipe: the direction must be 'c2v' (cube to vector) or 'v2c'; got {direction!r}")
         if split not in SPLITS:
             raise fail(f"pipe: split must be one of {', '.join(SPLITS)}; got {split!r}")
+        if not isinstance(shape, tuple | list) or len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
+            raise fail(f"pipe: the shape of an entry is two positive integers known when compiling; got {shape!r}")
+        halved = {"up_down": 0, "left_right": 1}.get(split)
+        if halved is not None and shape[halved] % 2:
+            raise fail(f"pipe: split {split!r} gives each vector core half of the {('rows', 'columns')[halved]}, an even number; got {shape[halved]}")
         if slots < 1:
             raise fail(f"pipe: at least one slot is needed; got {slots}")
         self.direction, self.shape, self.dtype, self.slots = direction, tuple(shape), dtype, slots

@@ -1,5 +1,6 @@
 """Tiles on chip and views of global memory, as the kernel language handles them."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from ptoc.dialect import types as t
@@ -61,6 +62,8 @@ class Tile:
             whole = Tile(self.value, self.type, self.valid)[plane * rows : plane * rows + rows, :]
             return whole[tuple(rest)] if rest else whole
         (row, rows), (col, cols) = (_span(k, n, "tile") for k, n in zip(_two(key), self.shape))
+        if 0 in (n for n in (rows, cols) if isinstance(n, int)):
+            raise fail(f"a part of a tile must hold at least one element; got {rows}x{cols}")
         numbers = (row, col, rows, cols, *self.valid)
         if all(isinstance(n, int) for n in numbers) and numbers == (0, 0, *self.shape, *self.shape):
             return self
@@ -77,8 +80,16 @@ class Tile:
         op = emit("subview", operands, (typed(record),), {"sizes": sizes})
         return Tile(op.result, record, (rows, cols))
 
+    def __iter__(self) -> Iterator["Tile"]:
+        raise fail("a tile cannot be iterated over: take parts of it, tile[a:b, c:d]")
+
+    def __repr__(self) -> str:
+        return f"tile({'x'.join(map(str, self.shape))}x{self.dtype}, {self.type.loc})"
+
     def reshape(self, rows: int, cols: int, dtype: DType | None = None, layout: str | None = None) -> "Tile":
         """The same bytes as another tile; no command is issued."""
+        if layout and layout not in LAYOUTS:
+            raise fail(f"reshape: layout must be one of {' '.join(LAYOUTS)}; got {layout!r}")
         blayout, slayout = LAYOUTS[layout] if layout else ("row_major", "none_box")
         record = replace(
             self.type, rows=rows, cols=cols, v_rows=rows, v_cols=cols, dtype=dtype or self.dtype, blayout=blayout, slayout=slayout
@@ -102,7 +113,7 @@ def tile(
     """A tile of [rows, cols], or of [planes, rows, cols], whose planes lie one below the other.  valid: the part that holds data (default: all); layout: nd dn nz zn zz nn (default: what the memory's engine wants);
     addr: byte address in its memory (default: planned); slots: that many copies, chosen by `tiles[i % n]` (default: as the loop's stages say).
     """
-    if len(shape) not in (2, 3) or not all(isinstance(n, int) and n > 0 for n in shape):
+    if not isinstance(shape, tuple | list) or len(shape) not in (2, 3) or not all(isinstance(n, int) and n > 0 for n in shape):
         raise fail(f"tile: a shape of two or three positive integers known when compiling is expected; got {shape!r}")
     if not isinstance(dtype, DType):
         raise fail(f"tile: an element type such as ptoc.f32 is expected; got {dtype!r}")
@@ -112,7 +123,11 @@ def tile(
     rows, cols = planes * shape[-2], shape[-1]
     if planes > 1 and (valid is not None or slots is not None):
         raise fail("tile: valid and slots belong to tiles of two dimensions")
+    if slots is not None and not (isinstance(slots, int) and slots >= 1):
+        raise fail(f"tile: slots must be a positive integer known when compiling; got {slots!r}")
     valid = valid or (rows, cols)
+    if not isinstance(valid, tuple | list) or len(valid) != 2:
+        raise fail(f"tile: valid is a pair, (rows, columns); got {valid!r}")
     for what, n, limit in zip(("rows", "columns"), valid, (rows, cols)):
         if isinstance(n, int) and not 0 <= n <= limit:
             raise fail(f"tile: valid {what} must be 0 to {limit}; got {n}")
@@ -143,6 +158,12 @@ class Slots:
     def __len__(self) -> int:
         return self.type.count
 
+    def __iter__(self) -> Iterator[Tile]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"{len(self)} slots of a tile"
+
     def __getitem__(self, index: Number) -> Tile:
         if isinstance(index, int) and not 0 <= index < len(self):
             raise fail(f"slot {index} of {len(self)} does not exist")
@@ -155,6 +176,12 @@ class View:
 
     def __init__(self, value: ir.Value, shape: tuple[Number, ...], dtype: DType, ptr: ir.Value | None = None, strides: tuple[Number, ...] = ()) -> None:
         self.value, self.shape, self.dtype, self._ptr, self._strides = value, shape, dtype, ptr, strides
+
+    def __iter__(self) -> Iterator["View"]:
+        raise fail("a tensor cannot be iterated over: for a loop use 'for i in ptoc.range(n):' and take parts of it, tensor[a:b, c:d]")
+
+    def __repr__(self) -> str:
+        return f"view({'x'.join(map(str, self.shape))}x{self.dtype})"
 
     @staticmethod
     def of_pointer(ptr: ir.Value, shape: tuple[Number, ...], strides: tuple[Number, ...], dtype: DType, layout: str = "") -> "View":
@@ -205,6 +232,8 @@ def _span(key: object, extent: Number, what: str) -> tuple[Number, Number]:
             raise fail(f"a part of a {what} must lie inside it; got {start}:{stop} of {extent}")
         return start, size
     Index.of(key)
+    if isinstance(key, int) and not (0 <= key and (not isinstance(extent, int) or key < extent)):
+        raise fail(f"an element of a {what} must lie inside it, counted from 0; got {key} of {extent}")
     return key, 1
 
 

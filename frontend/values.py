@@ -104,6 +104,9 @@ class Index:
     def __ne__(self, other: object) -> "Condition":  # type: ignore[override]
         return compare("ne", self, other)
 
+    def __repr__(self) -> str:
+        return "<a number known at run time>"
+
     __hash__ = None  # type: ignore[assignment]
 
     def __bool__(self) -> bool:

@@ -63,6 +63,9 @@ class Plan:
     def place(self) -> None:
         """Finds all addresses.  Raises: CapacityError."""
         for buffer, block in zip(self.buffers, self.blocks):
+            if block.address is not None and (block.address < 0 or block.address % self.alignment):
+                text = f"'{buffer.op.name}': {buffer.name} at {block.address}: an address in {self.memory} is a multiple of {self.alignment} bytes from 0 on"
+                raise CapacityError(text, buffer.location)
             if block.address is not None and block.end > self.capacity:
                 text = f"'{buffer.op.name}': {buffer.name} at {block.address} ends at {block.end}, {self.memory} has {self.capacity} bytes"
                 raise CapacityError(text, buffer.location)

@@ -122,6 +122,7 @@ def foreign_array(name: str, text: str, seed: int) -> np.ndarray:
         except (OSError, ValueError, EOFError) as error:
             raise ArgumentError(f"-D {name}={text}: not a numpy file: {error}") from None
         if not isinstance(array, np.ndarray):
+            array.close()
             raise ArgumentError(f"-D {name}={text}: not a numpy file of one array, but an archive of several")
         return array
     shape, _, dtype = text.partition(":")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from ptoc.dialect.dtypes import DTYPES
 from ptoc.dialect.errors import ArgumentError, NotSupportedError
 from ptoc.dialect.mlir import func, ir
@@ -46,7 +47,13 @@ def elaborate(
             values = [_argument(name, dtype, arguments, program) for name, dtype in names]
             for sub in range(vectors if kind == "aiv" else 1):
                 commands: list[Command] = []
-                run(commands.append, block, blocks, sub, program.memories, _loader(arrays or {}), *values)
+                try:
+                    run(commands.append, block, blocks, sub, program.memories, _loader(arrays or {}), *values)
+                except (ZeroDivisionError, ValueError) as error:
+                    if isinstance(error, ValueError) and "range()" not in str(error):
+                        raise
+                    last = f"; it comes after '{commands[-1].site.op}' ({commands[-1].site.location})" if commands else ""
+                    raise ArgumentError(f"kernel {kernel}: a division by zero or a loop of step zero for these arguments ({error}){last}") from None
                 program.streams.append(Stream(Core(kind, block, sub), commands))
     assign_units(program)
     return program

@@ -8,6 +8,7 @@ allows it (row- and column-major, whole boxes), else gathered by index.
 from collections.abc import Mapping
 
 import numpy as np
+
 from ptoc.dialect.dtypes import DTYPES
 from ptoc.dialect.errors import ArgumentError, BoundsError, PoisonError, SimulationError
 from ptoc.dialect.layout import Access, Ref, TileRef, box_of, byte_indices
@@ -161,6 +162,7 @@ class Memories:
 
     def _region(self, core: Core, ref: Ref, site: Site, operand: str) -> Region:
         space = self._space(core, ref.memory, site)
+        _refuse_outside(core, ref, site, operand)
         accesses = ref.accesses()
         if accesses and (min(map(_first, accesses)) < 0 or max(map(_end, accesses)) > space.data.size):
             _refuse_bounds(core, ref, space, site, operand)
@@ -191,6 +193,17 @@ def _global(name: str, size: int, contents: np.ndarray | None) -> _Space:
         poison = np.full(size, UNWRITTEN, np.uint8)
         poison[: given.size] = 0
     return _Space(name, data, poison)
+
+
+def _refuse_outside(core: Core, ref: Ref, site: Site, operand: str) -> None:
+    """Raises BoundsError for a size below zero, or a part that does not lie inside its tile."""
+    if min(ref.shape, default=0) < 0:
+        wrong = f"has {'x'.join(map(str, ref.shape))} elements: a size must not be negative"
+    elif isinstance(ref, TileRef) and (ref.row < 0 or ref.col < 0 or ref.row + ref.v_rows > ref.rows or ref.col + ref.v_cols > ref.cols):
+        wrong = f"is a part of {ref.v_rows}x{ref.v_cols} from ({ref.row}, {ref.col}) on of a tile of {ref.rows}x{ref.cols}"
+    else:
+        return
+    raise BoundsError(f"'{site.op}' on {core}: operand '{operand}' {wrong}", site.location)
 
 
 def _refuse_bounds(core: Core, ref: Ref, space: _Space, site: Site, operand: str) -> None:
