@@ -92,7 +92,7 @@ def _kernel(function: func.FuncOp, launched: bool, functions: list[func.FuncOp],
         guarded(kinds[0], [block], w)
     else:
         emit_block(block, w)
-    return Kernel(function.name.value, parameters, tuple(w.lines), kinds, ffts, launched, source_of(function))
+    return Kernel(function.name.value, parameters, tuple(w.lines), kinds, ffts, launched, source_of(function).rsplit("/", 1)[-1])
 
 
 def _parameter(function: func.FuncOp, number: int, argument: ir.Value, w: Writer) -> Parameter:

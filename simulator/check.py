@@ -58,6 +58,9 @@ class Unit:
     what: str
     locations: tuple[str, ...]
 
+    def __str__(self) -> str:
+        return f"{self.what} at {', '.join(self.locations)}"
+
 
 @dataclass(frozen=True)
 class SyncReport:

@@ -83,6 +83,7 @@ class TCmp(Compare, name="tcmp"):
     dst: Operand[Tile]
     reads = sources = ("src0", "src1")
     format = "`ins` `(` $src0 `,` $src1 attr-dict `:` type($src0) `,` type($src1) `)` `outs` `(` $dst `:` type($dst) `)`"
+    enums = {"cmpMode": "cmp"}
     cpp = "TCMP({dst}, {src0}, {src1}, {cmpMode|CmpMode::EQ});"
     instruction, dtypes = "vcmpv", ("f32", "f16", "i32")
 
@@ -102,6 +103,7 @@ class TCmpS(Compare, name="tcmps"):
     dst: Operand[Tile]
     reads = sources = ("src",)
     format = "`ins` `(` $src `,` $scalar attr-dict `:` type($src) `,` type($scalar) `)` `outs` `(` $dst `:` type($dst) `)`"
+    enums = {"cmpMode": "cmp"}
     cpp = "TCMPS({dst}, {src}, {scalar}, {cmpMode|CmpMode::EQ});"
     instruction, dtypes = "vcmpvs", ("f32", "f16", "i32", "i16", "ui16")
 

@@ -77,6 +77,7 @@ class TCvt(Pointwise, name="tcvt"):
     dst: Operand[Tile]
     tmp: Optional[Operand[Tile]] = None
     reads, writes, scratch = ("src",), ("dst", "tmp"), ("tmp",)
+    enums = {"rmode": "round_mode", "sat_mode": "saturation_mode"}
     format = "`ins` `(` $src (`,` $tmp^)? attr-dict `:` type($src) (`,` type($tmp)^)? `)` `outs` `(` $dst `:` type($dst) `)`"
     cpp = "TCVT({dst}, {src}[, {tmp}], {rmode|RoundMode::CAST_RINT}[, {sat_mode}]);"
 

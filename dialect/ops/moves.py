@@ -126,6 +126,8 @@ class StoreOp(TransferOp):
     reluPreMode (from L0C): negative values become 0, before the scale where there is none, else after it.
     """
 
+    enums = {"atomicType": "atomic_type", "reluPreMode": "relu_pre_mode"}
+
     @classmethod
     def pipe_of(cls, record: Record) -> str:
         return "FIX" if record.tile("src").loc == "acc" else "MTE3"
