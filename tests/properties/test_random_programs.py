@@ -10,17 +10,17 @@ from pathlib import Path
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
+
 from ptoc.dialect import assembly
 from ptoc.dialect.sim_text import sim_to_text
 from ptoc.frontend import Kernel
+from ptoc.loading import Source
 from ptoc.lowering import lower
 from ptoc.machine.chip import load_chip
 from ptoc.machine.hazards import needs_barrier
+from ptoc.running import Prepared, compare_adverse, memories_of, prepare, run_values, time_program
 from ptoc.simulator.check import check, check_without
 from ptoc.simulator.work import meanings
-
-from ptoc.loading import Source
-from ptoc.running import Prepared, compare_adverse, memories_of, prepare, run_values, time_program
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -81,19 +81,19 @@ def examples(count: int):
     return settings(max_examples=EXAMPLES or count, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=False)
 
 
-@examples(60)
+@examples(45)
 @given(vector_examples())
 def test_vector_kernels(example: Example) -> None:
     prove_example(example)
 
 
-@examples(30)
+@examples(25)
 @given(cube_examples())
 def test_cube_kernels(example: Example) -> None:
     prove_example(example)
 
 
-@examples(30)
+@examples(25)
 @given(pipe_examples())
 def test_pipe_kernels(example: Example) -> None:
     prove_example(example)
