@@ -1,7 +1,7 @@
 // RUN: %ptoc check %s | %filecheck %s
 // A barrier that orders nothing more is told as redundant.
 
-// CHECK: redundant: Unit(unit=1, what='pipe_barrier(V)', locations=('{{.*}}redundant.sim.mlir:18',))
+// CHECK: redundant: pipe_barrier(V) at {{.*}}redundant.sim.mlir:18
 // CHECK: 0 missing, 1 redundant
 
 module attributes {sim.arch = "a3"} {
