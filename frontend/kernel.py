@@ -37,6 +37,7 @@ class Kernel:
     inputs_function: Callable[..., dict[str, Any]] | None = None
     cores_function: Callable[..., int] | None = None
     specialize_function: Callable[..., dict[str, Any]] | None = None
+    compilations: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
     def sizes(self) -> tuple[str, ...]:

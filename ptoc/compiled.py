@@ -66,11 +66,21 @@ def compile_source(source: Source, chip: Chip, parameters: dict[str, Any] | None
     """Compiles a kernel or a text for a chip.
 
     parameters: constants of a Python kernel.  sync: "insert", or "keep" to leave a text's flags and barriers as they are.
-    Raises: PtocError of the stage that refuses the program.
+    A Python kernel is compiled once for each chip, parameters and sync.  Raises: PtocError of the stage that refuses the program.
     """
     parameters = parameters or {}
     if source.form == "sim":
         return _read_sim(source, chip, parameters)
+    if source.kernel is None:
+        return _compile(source, chip, parameters, sync)
+    key = (chip, sync, tuple(sorted(parameters.items())))
+    known = source.kernel.compilations
+    if key not in known:
+        known[key] = _compile(source, chip, parameters, sync)
+    return known[key]
+
+
+def _compile(source: Source, chip: Chip, parameters: dict[str, Any], sync: str) -> Compiled:
     if source.kernel is not None:
         module = source.kernel.trace(arch=chip.arch, **parameters)
     else:
