@@ -10,10 +10,11 @@ from .jumps import refuse_jumps
 from .values import Condition, Index, Number
 
 
-def range_(start: Number, stop: Number | None = None, step: Number = 1, *, stages: int = 1) -> Iterator[Index]:
+def range_(start: Number, stop: Number | None = None, step: Number = 1, *, stages: int = 1, preload: int = 0) -> Iterator[Index]:
     """`for i in ptoc.range(n)`: a loop that stays a loop in the compiled kernel; it may run zero times.
 
     stages=N: tiles made inside it that cross engines get N slots, so that iteration i + 1 loads while i computes.
+    preload=P: sections that cross tiles connect run P iterations ahead of those that a round trip later need their values.
     """
     if stop is None:
         start, stop = 0, start
@@ -21,11 +22,15 @@ def range_(start: Number, stop: Number | None = None, step: Number = 1, *, stage
         raise fail(f"range: step must be at least 1; got {step}")
     if stages < 1:
         raise fail(f"range: stages must be at least 1; got {stages}")
+    if not 0 <= preload <= 7:
+        raise fail(f"range: preload must be 0 to 7 (a ring has at most 15 slots, two for each iteration ahead); got {preload}")
     where = location()
     bounds = [Index.of(x).value() for x in (start, stop, step)]
     loop = scf.ForOp(*bounds, loc=where)
     if stages > 1:
         loop.operation.attributes["pto.stages"] = ir.IntegerAttr.get(ir.IntegerType.get_signless(32), stages)
+    if preload:
+        loop.operation.attributes["pto.preload"] = ir.IntegerAttr.get(ir.IntegerType.get_signless(32), preload)
     trace = current()
     try:
         with _block(loop.body):

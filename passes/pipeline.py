@@ -14,6 +14,8 @@ from .lower_events import LowerEvents
 from .lower_pipes import LowerPipes
 from .multi_buffer import MultiBuffer
 from .plan_memory import PlanMemory
+from .skew_pipeline import SkewPipeline
+from .split_sections import SplitSections
 
 
 class Pass(Protocol):
@@ -32,6 +34,9 @@ PIPELINE: tuple[Pass, ...] = (
     LowerEvents(),
     # Fewer ops first: everything after it has less to look at, and constants make sizes known.
     Canonicalize(),
+    # One program a kind of core, then its stages shifted: rings must be known before pipes are lowered.
+    SplitSections(),
+    SkewPipeline(),
     # Pipes before buffers: which engine touches a tile is known only when pushes and pops are.
     LowerPipes(),
     MultiBuffer(),
