@@ -3,7 +3,6 @@
 from ptoc.dialect.mlir import ir
 from ptoc.dialect.op import Record
 from ptoc.dialect.ops import events
-
 from ptoc.dialect.sim import sim_type
 
 from .to_sim import Stream, lower_op, pipe_name
