@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from ptoc.dialect.errors import ArgumentError, SimulationError
 
 from .emit import render

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jinja2
+
 from ptoc.dialect.errors import NotSupportedError
 from ptoc.dialect.mlir import ir
 

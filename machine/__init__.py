@@ -1,1 +1,1 @@
-
+"""Chips: their files, their strict loader, the prices of work."""

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from ptoc.dialect.errors import ChipError
 from pydantic import BaseModel, ValidationError
+
+from ptoc.dialect.errors import ChipError
 
 from .schema import ChipFile, Number
 

@@ -53,7 +53,7 @@ class LowerPipes:
         facts = {number: _agreed(number, sides, chip.arch) for number in sorted({number for _, number in sides})}
         bases = _flag_bases(facts, sides)
         handles: dict[tuple[Any, int], ir.Value] = {}
-        for (kind, number), records in sorted(sides.items()):
+        for (_, number), records in sorted(sides.items()):
             for rec in records:
                 handles[scope_of(rec.op), number] = _initialize(rec, facts[number], bases[number], rec.attributes.get("name", f"pipe{number}"), chip.arch)
                 rec.op.erase()

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+
 from ptoc.dialect.layout import TileRef
 from ptoc.dialect.types import Tile
 

@@ -4,6 +4,7 @@ from functools import lru_cache
 from math import gcd
 
 import numpy as np
+
 from ptoc.dialect.layout import Access
 
 Shape = tuple[tuple[tuple[int, int], ...], int]  # levels, run

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+
 from ptoc.dialect.dtypes import DTYPES
 from ptoc.dialect.errors import PoisonError, SimulationError
 from ptoc.dialect.layout import Ref

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
 from ptoc.machine.work import Scalar, WorkItem
 
 from ..families import S_TO_V, V_TO_S, ins_outs

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
 from ptoc.machine.work import Scalar, Vector, WorkItem
 
 from ..families import S_TO_V, arch_of, in_memory, of_dtype, one_dtype, same_extent

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
 from ptoc.machine.work import WorkItem
 
 from ..families import Elementwise, arch_of, in_memory, ins_outs, of_dtype, one_dtype, same_shapes

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
 from ptoc.machine.work import Transfer, Vector, WorkItem
 
 from ..dtypes import DTYPES

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 import numpy as np
+
 from ptoc.machine.work import WorkItem
 
 from .. import fixpipe

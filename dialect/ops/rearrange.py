@@ -5,6 +5,7 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+
 from ptoc.machine.work import Scalar, Transfer, Vector, WorkItem
 
 from ..dtypes import DTYPES

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
 from ptoc.machine.work import Scalar, WorkItem
 
 from ..families import S_TO_V, V_TO_S, arch_of, in_memory, ins_outs, of_dtype, one_dtype, same_shapes

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 import numpy as np
+
 from ptoc.machine.work import Scalar, Transfer, Vector, WorkItem
 
 from ..dtypes import DTYPES

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Optional
 
 import numpy as np
+
 from ptoc.machine.work import WorkItem
 
 from ..layout import Ref

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from ptoc.codegen import emit
 from ptoc.codegen.cpu_check import compiler
 from ptoc.machine.chip import load_chip

@@ -1,6 +1,7 @@
 """The C++ text of ops: its holes fit the op, and how each hole is filled."""
 
 import pytest
+
 from ptoc.codegen.calls import GROUP, HOLE, emit_call, fill, spelled
 from ptoc.codegen.structure import emit_op
 from ptoc.codegen.writer import Writer

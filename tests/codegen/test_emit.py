@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+
 from ptoc.codegen import emit
 from ptoc.codegen.emit import kernel_text
 from ptoc.dialect.errors import NotSupportedError

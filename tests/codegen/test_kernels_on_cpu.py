@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+import ptoc
+from ptoc.arguments import kernel_inputs, kernel_values
 from ptoc.codegen.cpu_check import CpuProgram, compile_for_cpu, compiler, library_path
 from ptoc.codegen.emit import kernel_text
 from ptoc.dialect.errors import ArgumentError, SimulationError
 from ptoc.dialect.op import plain
-from ptoc.machine.chip import load_chip
-
-import ptoc
-from ptoc.arguments import kernel_inputs, kernel_values
 from ptoc.loading import shipped_kernel
+from ptoc.machine.chip import load_chip
 
 from .texts import VADD, function, parse
 

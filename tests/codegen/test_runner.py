@@ -10,6 +10,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
+
 from ptoc.codegen import Case, emit, golden_files, write_golden
 from ptoc.machine.chip import load_chip
 

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from ptoc.codegen.cpu_check import compiler
 from ptoc.dialect.errors import NotSupportedError
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from ptoc.codegen import calls, tiles, views
 from ptoc.codegen.cpu_check import CpuProgram, compile_for_cpu
 from ptoc.codegen.emit import render

@@ -7,6 +7,7 @@ import re
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from ptoc.dialect import new_context
 from ptoc.dialect import types as t
 from ptoc.dialect.assembly import PTO, parse, to_text

@@ -5,6 +5,7 @@ import re
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+
 from ptoc.dialect.assembly import parse, to_text
 from ptoc.dialect.errors import ParseError, PtocError, VerifyError
 

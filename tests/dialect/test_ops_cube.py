@@ -1,6 +1,7 @@
 """Matrix products as ops."""
 
 import pytest
+
 from ptoc.dialect.errors import VerifyError
 from ptoc.dialect.mlir import ir
 from ptoc.machine.work import Cube

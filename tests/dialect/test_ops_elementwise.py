@@ -1,6 +1,7 @@
 """Elementwise ops as ops: they verify, break rules with messages that tell, and ask for the library's instructions."""
 
 import pytest
+
 from ptoc.dialect import new_context
 from ptoc.dialect import types as t
 from ptoc.dialect.errors import VerifyError

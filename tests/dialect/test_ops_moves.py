@@ -1,6 +1,7 @@
 """Loads, stores and moves as ops: engines, rules, transfers, windows."""
 
 import pytest
+
 from ptoc.dialect.errors import VerifyError
 from ptoc.dialect.layout import TileRef, ViewRef
 from ptoc.machine.work import Scalar, Transfer, Vector

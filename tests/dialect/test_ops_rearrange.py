@@ -1,6 +1,7 @@
 """Padding, transposing, sorting, gathers and scalar accesses as ops: rules, work, facts."""
 
 import pytest
+
 from ptoc.dialect import new_context
 from ptoc.dialect.errors import VerifyError
 from ptoc.dialect.layout import TileRef, ViewRef

@@ -1,6 +1,7 @@
 """Reductions and expansions as ops: they verify, break rules with messages that tell, and ask for the library's instructions."""
 
 import pytest
+
 from ptoc.dialect.errors import VerifyError
 from ptoc.machine.chip import load_chip
 from ptoc.machine.pricing import price

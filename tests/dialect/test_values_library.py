@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from ptoc.codegen.cpu_check import compiler, library_path
 
 from . import op_cases

@@ -5,6 +5,7 @@ import math
 import ml_dtypes
 import numpy as np
 import pytest
+
 from ptoc.dialect.fixpipe import control_word
 
 from .op_cases import Case, copies, moves

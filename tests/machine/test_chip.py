@@ -5,11 +5,12 @@ from typing import get_args
 
 import pytest
 import yaml
+from pydantic import BaseModel
+
 from ptoc.dialect.errors import ChipError
 from ptoc.machine import chip as chip_module
 from ptoc.machine.chip import canonical, chip_names, load_chip
 from ptoc.machine.schema import ChipFile, Number, Path
-from pydantic import BaseModel
 
 TEMPLATE = (chip_module.CHIPS / "template.yaml").read_text()
 

@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+
 from ptoc.dialect.errors import ChipError
 from ptoc.machine.hazards import ARCHITECTURES, HAZARDS, PIPES, needs_barrier
 

@@ -1,6 +1,7 @@
 """Prices reproduce the measured points that the laws were fitted to, and compose as an op's instructions do."""
 
 import pytest
+
 from ptoc.dialect.errors import ChipError
 from ptoc.machine.chip import load_chip
 from ptoc.machine.pricing import Price, item_cycles, price, sync_costs

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from ptoc.dialect.assembly import parse, to_text
 from ptoc.passes.insert_sync import InsertSync
 from ptoc.passes.plan_memory import PlanMemory

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from ptoc.dialect import new_context
 from ptoc.dialect.errors import CapacityError, NotSupportedError
 from ptoc.dialect.mlir import ir

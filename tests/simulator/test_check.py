@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from ptoc.dialect.layout import TileRef, ViewRef
 from ptoc.machine.hazards import needs_barrier
 from ptoc.simulator.check import check, check_without

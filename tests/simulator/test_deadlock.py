@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from ptoc.dialect.errors import DeadlockError, SyncError
 from ptoc.simulator.deadlock import Blocked, find_cycle
 from ptoc.simulator.engine import Costs, schedule

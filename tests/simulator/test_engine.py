@@ -5,6 +5,7 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from ptoc.dialect.errors import DeadlockError, SimulationError, SyncError
 from ptoc.simulator.engine import Costs, schedule
 from ptoc.simulator.program import Command, Core, Program, Site, Stream

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from ptoc.dialect.errors import BoundsError, DeadlockError, PoisonError, SimulationError
 from ptoc.dialect.layout import TileRef, ViewRef
 from ptoc.machine.hazards import needs_barrier

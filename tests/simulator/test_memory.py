@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from ptoc.dialect.dtypes import DTYPES
 from ptoc.dialect.errors import ArgumentError, BoundsError, PoisonError, SimulationError
 from ptoc.dialect.layout import TileRef, ViewRef, byte_indices

@@ -2,6 +2,7 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from ptoc.dialect.layout import Access, TileRef, ViewRef
 from ptoc.simulator.overlap import any_overlap, overlap, shared_bytes, span
 

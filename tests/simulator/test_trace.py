@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from ptoc.simulator.engine import Costs, schedule
 from ptoc.simulator.program import Command, Core, Program, Site, Stream
 from ptoc.simulator.trace import trace_events, write_trace

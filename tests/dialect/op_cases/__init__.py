@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
 from ptoc.dialect import types as t
 from ptoc.dialect.dtypes import DTYPES
 from ptoc.dialect.fixpipe import control_word
