@@ -8,7 +8,8 @@
 
 A tile that is made in the loop and used by stages of different lags gets a slot for every iteration that is under way.
 Needs: stages as split-sections leaves them.  Leaves: no loop with `pto.preload`.
-Raises: NotSupportedError for a tile that stages of different lags use, where it is made outside of the loop or has slots of its own.
+Raises: NotSupportedError for a tile that stages of different lags use, where it is made outside of the loop or has slots of its own, and
+for commands of the loop that belong to no stage.
 """
 
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class _Skew:
 
     def run(self) -> None:
         self._refuse_carried()
+        self._refuse_unplaced()
         with self.loop.context, self.loop.location:
             rings = self._rings()
             end = max(self.lags.values())
@@ -74,12 +76,23 @@ class _Skew:
     def _refuse_carried(self) -> None:
         """A tile made before the loop would be seen too early or too late by stages of different lags."""
         scope = self.loop
-        while scope.parent.operation.name != "func.func":
+        while scope.name != "func.func":
             scope = scope.parent.operation
         for rec in pto_ops(scope):
             if issubclass(rec.cls, AllocTile | AllocMultiTile) and parent_in(rec.op, self.loop) is None and len(self._lags_of(rec.op)) > 1:
                 raise NotSupportedError(
                     "a tile that stages of different lags use belongs to one iteration: make it in the loop's body", location_of(rec.op)
+                )
+
+    def _refuse_unplaced(self) -> None:
+        """Commands of the loop that no stage holds have no lag: they would run in the added iterations too."""
+        if not max(self.lags.values()) * self.preload:
+            return
+        for op in [op.operation for op in self.body.operations]:
+            if op not in self.lags and any(rec.cls.pipe_of(rec) for rec in pto_ops(op)):
+                raise NotSupportedError(
+                    "a loop with preload holds sections that cross tiles connect, and nothing else that issues commands: move this out of it",
+                    location_of(op),
                 )
 
     def _lags_of(self, alloc: ir.Operation) -> set[int]:
