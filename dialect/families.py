@@ -100,7 +100,7 @@ def same_shapes(record: Record, *names: str) -> Iterator[str]:
     """All named tiles have one storage shape and no two known valid sizes differ."""
     tiles = [(n, record.types[n]) for n in names if n in record.types]
     first = tiles[0][1]
-    for n, tile in tiles[1:]:
+    for _, tile in tiles[1:]:
         for mine, other, what in zip(tile.valid, first.valid, ("rows", "columns")):
             if mine is not None and other is not None and mine != other:
                 shapes = ", ".join(f"{name} {_shape(x)}" for name, x in tiles)

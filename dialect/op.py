@@ -54,6 +54,7 @@ class PtoOp(t.Pto.Operation):
     enums      attributes that may be written as `<VALUE>` alone: name to the attribute's mnemonic ({"src_pipe": "pipe"})
     pipe       the engine: V M MTE1 MTE2 MTE3 FIX S, or "" for ops that issue no command; `pipe_of` where it depends on the operands
     reads      names of operands whose data is read;  writes: names of those written (an accumulator is in both)
+    neutral    the `scalar` that makes dst a copy of src, by kind of element: {"float": 1, "int": 1}
     cpp        C++ call: {name} operand, {name.type} its C++ type, {name.dtype} element type, {name.variable} a variable that holds it,
                {attribute} its C++ spelling, {name|text} text where absent, [...] left out where a hole in it is absent (codegen/calls.py)
     internals  what the library does inside: scratch bytes from 184 KiB ("ub_scratch"), event ids it uses ("event_ids": (pipe, pipe, id)), "drained" if it ends with PIPE_V
@@ -68,6 +69,7 @@ class PtoOp(t.Pto.Operation):
     reads = ()
     writes = ()
     partial = ()
+    neutral = {}
     cpp = ""
     internals = {}
 

@@ -15,12 +15,10 @@ from typing import Any
 from ptoc.dialect import types as t
 from ptoc.dialect.mlir import ir, passmanager
 from ptoc.dialect.op import Record, plain, record
+from ptoc.dialect.ops.copies import TMov
 from ptoc.dialect.ops.structure import AllocMultiTile, AllocTile
 
 from .lower_pipes import pto_ops
-
-NEUTRAL = {"pto.tmuls": 1, "pto.tdivs": 1, "pto.tadds": 0, "pto.tsubs": 0}
-"""Ops with a scalar, and the scalar that makes them a move."""
 
 
 @dataclass(frozen=True)
@@ -48,33 +46,27 @@ def upstream(module: ir.Module, *passes: str) -> None:
 
 
 def _neutral_to_move(rec: Record) -> bool:
-    """src * 1 (and its likes) as a move: the result has the same bits, save that a NaN keeps its payload."""
+    """An op with the scalar that changes nothing (src * 1) as a move: the result has the same bits, save that a NaN keeps its payload."""
     scalar = rec.operands.get("scalar")
-    if rec.op.name not in NEUTRAL or scalar is None or not hasattr(rec.types["src"], "loc") or rec.types["src"].dtype != rec.types["dst"].dtype:
+    if not rec.cls.neutral or scalar is None or not hasattr(rec.types["src"], "loc") or rec.types["src"].dtype != rec.types["dst"].dtype:
         return False
+    kind = "float" if rec.types["src"].dtype.is_float else "int"
     owner = scalar.owner
-    if not isinstance(owner, ir.Operation | ir.OpView) or owner.name != "arith.constant" or plain(owner.attributes["value"]) != NEUTRAL[rec.op.name]:
+    constant = plain(owner.attributes["value"]) if isinstance(owner, ir.Operation | ir.OpView) and owner.name == "arith.constant" else None
+    if constant is None or constant != rec.cls.neutral.get(kind):
         return False
-    if rec.op.name in ("pto.tadds", "pto.tsubs") and rec.types["src"].dtype.is_float:
-        return False  # -0.0 + 0.0 is +0.0, not a move
-    with rec.op.context, ir.InsertionPoint(rec.op), rec.op.location:
-        if rec.operands["src"] != rec.operands["dst"]:
-            segments = {"operandSegmentSizes": ir.DenseI32ArrayAttr.get(_segments(rec))}
-            ir.Operation.create("pto.tmov", operands=[rec.operands["src"], rec.operands["dst"]], attributes=segments if segments["operandSegmentSizes"] else {})
+    src, dst = rec.operands["src"], rec.operands["dst"]
+    if src != dst:
+        present = [int(name in ("src", "dst")) for name in TMov.operand_names()]
+        segments = {} if set(TMov.segments()) == {"single"} else {"operandSegmentSizes": ir.DenseI32ArrayAttr.get(present, rec.op.context)}
+        with rec.op.context, ir.InsertionPoint(rec.op), rec.op.location:
+            ir.Operation.create(TMov.OPERATION_NAME, operands=[src, dst], attributes=segments)
     rec.op.erase()
     return True
 
 
-def _segments(rec: Record) -> list[int]:
-    from ptoc.dialect.op import REGISTRY
-
-    kinds = REGISTRY["pto.tmov"].segments()
-    names = REGISTRY["pto.tmov"].operand_names()
-    return [int(name in ("src", "dst")) for name in names] if set(kinds) != {"single"} else []
-
-
 def _drop_self_move(rec: Record) -> None:
-    if rec.op.name == "pto.tmov" and set(rec.operands) == {"src", "dst"} and rec.operands["src"] == rec.operands["dst"]:
+    if rec.cls is TMov and set(rec.operands) == {"src", "dst"} and rec.operands["src"] == rec.operands["dst"]:
         rec.op.erase()
 
 

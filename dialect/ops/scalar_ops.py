@@ -26,6 +26,7 @@ class TAddS(WithScalar, name="tadds"):
     scalar: Operand[Any]
     dst: Operand[Tile]
     cpp = "TADDS({dst}, {src}, {scalar});"
+    neutral = {"int": 0}  # -0.0 + 0.0 is +0.0
     numpy, instruction = np.add, "vadds"
 
 
@@ -36,6 +37,7 @@ class TSubS(WithScalar, name="tsubs"):
     scalar: Operand[Any]
     dst: Operand[Tile]
     cpp = "TSUBS({dst}, {src}, {scalar});"
+    neutral = {"int": 0}
     numpy, instruction = np.subtract, "vadds"
 
 
@@ -46,6 +48,7 @@ class TMulS(WithScalar, name="tmuls"):
     scalar: Operand[Any]
     dst: Operand[Tile]
     cpp = "TMULS({dst}, {src}, {scalar});"
+    neutral = {"float": 1, "int": 1}
     numpy, instruction = np.multiply, "vmuls"
 
 
@@ -136,6 +139,7 @@ class TDivS(Pointwise, name="tdivs"):
     dst: Operand[Tile]
     reads, format = ("src", "scalar"), ins_outs("src", "scalar")
     cpp = "TDIVS({dst}, {src}, {scalar});"
+    neutral = {"float": 1, "int": 1}
 
     @classmethod
     def rules(cls, record: Record) -> Iterator[str]:
