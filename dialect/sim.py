@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .mlir import ext, ir
+from .op import PtoOp
 
 Operand, Result = ir.Value, ir.OpResult
 
@@ -57,20 +58,10 @@ class SimOp(Sim.Operation):
         cls.spelling = f"sim.{name}"
         SIM_REGISTRY[cls.spelling] = cls
 
-    @classmethod
-    def operand_names(cls) -> tuple[str, ...]:
-        """Operands in storage order."""
-        return tuple(f.name for f in cls._fields if type(f).__name__ == "OperandDef")
-
-    @classmethod
-    def result_names(cls) -> tuple[str, ...]:
-        """Results in order."""
-        return tuple(f.name for f in cls._fields if type(f).__name__ == "ResultDef")
-
-    @classmethod
-    def segments(cls) -> tuple[str, ...]:
-        """Per operand: "single", "optional" or "variadic"."""
-        return tuple(f.variadicity.name for f in cls._fields if type(f).__name__ == "OperandDef")
+    # The bindings allow one base class only, so what fields tell is taken over by name.
+    operand_names = PtoOp.__dict__["operand_names"]
+    result_names = PtoOp.__dict__["result_names"]
+    segments = PtoOp.__dict__["segments"]
 
 
 class TileRegion(SimOp, name="tile", traits=[ext.Pure]):

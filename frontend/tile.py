@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ptoc.dialect import types as t
-from ptoc.dialect.dtypes import DTYPES, DType
-from ptoc.dialect.mlir import arith, ir
+from ptoc.dialect.dtypes import DType
+from ptoc.dialect.mlir import ir
 
-from .builder import constant, current, emit, fail, location, typed
+from .builder import constant, emit, fail, typed
 from .values import Index, Number
 
 UB, L1, L0A, L0B, L0C, BIAS, SCALING = "vec", "mat", "left", "right", "acc", "bias", "scaling"
@@ -235,11 +235,3 @@ def _span(key: object, extent: Number, what: str) -> tuple[Number, Number]:
     if isinstance(key, int) and not (0 <= key and (not isinstance(extent, int) or key < extent)):
         raise fail(f"an element of a {what} must lie inside it, counted from 0; got {key} of {extent}")
     return key, 1
-
-
-def index_cast(value: ir.Value) -> Index:
-    """An Index of an integer value."""
-    return Index({arith.index_cast(ir.IndexType.get(), value, loc=location()): 1})
-
-
-__all__ = ["BIAS", "DTYPES", "L0A", "L0B", "L0C", "L1", "SCALING", "UB", "Slots", "Tile", "View", "current", "tile"]

@@ -12,6 +12,7 @@ import ptoc
 from ptoc import L0A, L0B, L0C, L1, f16, f32
 
 LOWEST = -3.0e38
+"""Where a running maximum begins: near the least f32, so that exp(scale * (LOWEST - m)) is 0 for every m that can come."""
 
 
 @ptoc.kernel

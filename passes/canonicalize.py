@@ -14,7 +14,7 @@ from typing import Any
 
 from ptoc.dialect import types as t
 from ptoc.dialect.mlir import ir, passmanager
-from ptoc.dialect.op import Record, plain, record
+from ptoc.dialect.op import Record, plain
 from ptoc.dialect.ops.copies import TMov
 from ptoc.dialect.ops.structure import AllocMultiTile, AllocTile
 
@@ -96,5 +96,3 @@ def _drop_unused_tiles(module: ir.Module) -> None:
         if issubclass(rec.cls, AllocTile | AllocMultiTile) and not list(rec.results["result"].uses):
             rec.op.erase()
 
-
-__all__ = ["Canonicalize", "record", "upstream"]

@@ -18,7 +18,7 @@ from typing import Any
 
 from ptoc.dialect import types as t
 from ptoc.dialect.mlir import arith, ir
-from ptoc.dialect.op import Record, location_of, plain, record
+from ptoc.dialect.op import Record, plain, record
 from ptoc.dialect.ops.structure import AllocTile, slot_stride
 
 from .lower_pipes import pto_ops
@@ -193,5 +193,3 @@ def _defined_inside(value: ir.Value, loop: ir.Operation) -> bool:
         block = parent.block
     return False
 
-
-__all__ = ["MultiBuffer", "location_of", "pipes_of"]

@@ -5,9 +5,7 @@ import importlib.util
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ptoc.dialect import new_context
 from ptoc.dialect.errors import ArgumentError, ParseError, PtocError
 from ptoc.frontend import Kernel
 
@@ -99,8 +97,3 @@ def _line_in(error: Exception, path: Path) -> int:
             line = trace.tb_lineno
         trace = trace.tb_next
     return line
-
-
-def new_module_context() -> Any:
-    """A fresh MLIR context."""
-    return new_context()
