@@ -86,7 +86,8 @@ class State:
 class Clocks:
     """The analysis of one tree.  `peel`: first iterations that are gone through one by one, which tells more and takes longer.
 
-    `check(leaf, state)` is called before each command while `checking` (not while a head settles)."""
+    `check(leaf, state)` is called before each command while `checking` (not while a head settles), `leave()` where a walk
+    goes on in another block."""
 
     def __init__(self, pipes: Iterable[str], depth: int, running: list[tuple[Loop, Loop]], arms: Sequence[Arm] = ()) -> None:
         self.pipes = {pipe: i for i, pipe in enumerate(pipes)}
@@ -99,6 +100,7 @@ class Clocks:
         self.drains: dict[Loop, list[Leaf]] = {}
         self._masks: dict[int, np.ndarray] = {}
         self.check: Callable[[Leaf, State], None] = lambda leaf, state: None
+        self.leave: Callable[[], None] = lambda: None
         self.checking = False
         self.heads: list[Loop] = []  # loops that are settling, outermost first
         self.rounds: dict[Loop, State] = {}  # what the loops in them came to in their last round
@@ -132,22 +134,22 @@ class Clocks:
             self._masks[key] = mask
         return self._masks[key]
 
-    def known(self, state: State, row: str, pipe: str, level: int, distance: int, pos: int) -> bool:
-        """True where pipe `row` knows that `pipe` was past `pos` `distance` iterations ago."""
-        return state.ages[self.pipes[row], self.pipes[pipe], level] < distance * SPAN - pos
-
     def ordered(self, state: State, dependence: Dependence) -> bool:
         """True where a dependence is in order at its q, `state` being what holds before q."""
-        level = self.level(dependence.loop, dependence.scope)
-        d, rest = dependence, (dependence.distance, dependence.p.pos)
-        return self.known(state, d.q.pipe, d.p.pipe, level, *rest) or any(
-            self.known(state, d.q.pipe, d.p.pipe, self.arms[arm], *rest) for arm in arms_of(d) if arm in self.arms
+        return self.told(state.ages[self.pipes[dependence.q.pipe]], dependence)
+
+    def told(self, row: np.ndarray, d: Dependence) -> bool:
+        """True where a dependence is in order for a q that knows `row`."""
+        ages, limit = row[self.pipes[d.p.pipe]], d.distance * SPAN - d.p.pos
+        return bool(
+            ages[self.level(d.loop, d.scope)] < limit or any(ages[self.arms[arm]] < limit for arm in arms_of(d) if arm in self.arms)
         )
 
     def block(self, block: Block, state: State) -> State:
         """The state after a block."""
         for item in block.items:
             state = self.item(item, state)
+        self.leave()
         return state
 
     def item(self, item: Leaf | Loop | Branch, state: State) -> State:
@@ -157,6 +159,7 @@ class Clocks:
                 self.check(item, state)
             self.leaf(item, state)
             return state
+        self.leave()
         if isinstance(item, Branch):
             ends = [self.block(arm, state.copy()) for arm in item.arms]
             return self.join(ends) if ends else state

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .sync_clocks import NEVER, SPAN, UNKNOWN, Clocks, State, Violated, arms_of
+from .sync_clocks import NEVER, SCALAR, SPAN, UNKNOWN, Clocks, State, Violated, arms_of
 from .sync_dependences import Dependence
 from .sync_tree import Block, Branch, Function, Leaf, Loop, ancestor, blocks_of, common_block
 from .sync_units import Placement, Unit
@@ -44,6 +44,7 @@ class _Solver:
         arms = list(dict.fromkeys(arm for d in found for arm in arms_of(d)))
         self.clocks = Clocks(pipes, depth, running, arms[:MOST_ARMS])
         self.placed = Placement(function.root, self.clocks)
+        self.knew: dict[Leaf, np.ndarray] = {}  # what a command's pipe knew before it when it was last walked by
         for dependence in sorted(found, key=lambda d: (d.q.pos, -d.p.pos, d.distance)):
             dependence.q.deps.append(dependence)
 
@@ -60,9 +61,55 @@ class _Solver:
         self.clocks.enter(scope, state)
         head = self.clocks.settled(scope, state)
         self.forward(block, self.clocks.next_iteration(scope, head), scope)
-        while violated := self.violations(scope, self.entry(scope), lambda d: bool(d.distance) and d.scope is scope):
-            first = min(violated, key=lambda d: (d.distance, d.q.pos, -d.p.pos))
-            self.placed.order(first.p, first.q, first.loop, first.distance, first.scope)
+        for distance in sorted({d.distance for leaf in block.leaves() for d in leaf.deps if d.distance and d.scope is scope}):
+            while self.carry(scope, distance):
+                pass
+
+    def carry(self, scope: Loop, distance: int) -> bool:
+        """Units for the dependences of one distance that are not in order, found in one walk of a loop; False where all are.
+
+        What a new unit tells is worked into the walk at once (`token`), so that those behind it that it orders too get none; the next walk
+        counts its real flags.
+        """
+        needed: list[Dependence] = []
+
+        def check(leaf: Leaf, now: State) -> None:
+            if leaf.kind != "work":
+                return
+            for d in leaf.deps:
+                if d.distance == distance and d.scope is scope and not self.clocks.ordered(now, d):
+                    needed.append(d)
+                    self.clocks.learn(d.q.pipe, self.token(d, scope), now)
+            self.knew[leaf] = now.ages[self.clocks.pipes[leaf.pipe]].copy()
+
+        self.clocks.check, self.clocks.checking = check, True
+        self.clocks.item(scope, self.entry(scope))
+        self.clocks.checking = False
+        for d in needed:
+            self.placed.order(d.p, d.q, d.loop, d.distance, d.scope)
+        return bool(needed)
+
+    def token(self, d: Dependence, scope: Loop) -> np.ndarray:
+        """What a flag raised after d.p tells at d.q, as far as that is known from the walk before: less than the flag will tell, never more."""
+        clocks, own = self.clocks, self.clocks.pipes[d.p.pipe]
+        token = np.full((len(clocks.pipes), clocks.levels), UNKNOWN)
+        level = clocks.level(d.loop, d.scope)
+        if d.loop is scope and d.p in self.knew:
+            for pipe, row in clocks.pipes.items():
+                positions = self.placed.positions[pipe]
+                first = bisect_right(positions, scope.pos)
+                if first == len(positions) or positions[first] > scope.end:
+                    token[row] = self.knew[d.p][row]
+                    token[row, level:] = UNKNOWN
+                    continue
+                again = bisect_right(positions, d.p.pos)
+                inside = again < len(positions) and positions[again] < scope.end
+                since = d.distance * SPAN - positions[again] if inside else (d.distance - 1) * SPAN - positions[first]
+                token[row, :level] = np.maximum(self.knew[d.p][row, :level], -positions[first])
+                known = self.knew[d.p][row, level]
+                token[row, level] = max(known + d.distance * SPAN if known > NEVER // 2 else known, since)
+        token[own, level] = min(token[own, level], d.distance * SPAN - d.p.pos - 1)
+        return np.minimum(token, UNKNOWN)
 
     def entry(self, scope: Loop | None) -> State:
         """What is known where a loop begins if nothing is known of what ran before it."""
@@ -102,6 +149,8 @@ class _Solver:
                 for dependence in item.deps:
                     if wanted(dependence) and not self.clocks.ordered(state, dependence):
                         at += self.order_now(dependence, block, state, past)
+                if item.kind == "work" and scope is not None:
+                    self.knew[item] = state.ages[self.clocks.pipes[item.pipe]].copy()
                 self.clocks.leaf(item, state)
             else:
                 while violated := self.violations(item, state.copy(), wanted):
@@ -238,20 +287,22 @@ class _Solver:
 
     # -- whole tree ---------------------------------------------------------------------------------------------------------------
 
-    def run(self, check) -> None:
-        self.clocks.check, self.clocks.checking = check, True
+    def run(self, check, leave=lambda: None) -> None:
+        self.clocks.check, self.clocks.leave, self.clocks.checking = check, leave, True
         try:
             self.clocks.block(self.root, self.clocks.fresh())
         finally:
             self.clocks.checking = False
+            self.clocks.leave = lambda: None
 
     def prune(self) -> None:
         """Takes out each unit without which everything is still in order."""
         leaves = sum(3 ** len(leaf.block.loops) for leaf in self.root.leaves())
         self.clocks.peel = 2 if leaves <= PEELED else 0
+        needed = self.surely_needed()
         for unit in [*(u for u in self.placed.units if not u.acknowledges), *(u for u in self.placed.units if u.acknowledges)]:
-            if unit.straight:
-                continue  # it was needed, what is known between its ends is exact, and later units are later waits
+            if unit.straight or unit in needed:
+                continue  # straight: it was needed, what is known between its ends is exact, and later units are later waits
             self.placed.take_out(unit)
             if self.holds():
                 self.placed.units.remove(unit)
@@ -260,17 +311,48 @@ class _Solver:
                     self.placed.restore(leaf)
         self.clocks.peel = 0
 
+    def surely_needed(self) -> set[Unit]:
+        """Units whose next command would not be in order without them, found in one walk.
+
+        Between a unit's wait and the next command of its pipe stand only waits and barriers of that pipe.  Their flags were raised before, so
+        none of them can have learned anything from it: what the pipe would know without the unit is what it knew before it and what those tell.
+        """
+        clocks, needed = self.clocks, set()
+        without: dict[str, dict[Unit, np.ndarray]] = {}
+
+        def check(leaf: Leaf, state: State) -> None:
+            others = without.get(leaf.pipe, {})
+            if leaf.kind in ("wait", "barrier") and isinstance(leaf.unit, Unit) and leaf.pipe in clocks.pipes and leaf.pipe != SCALAR:
+                own, flags = state.ages[clocks.pipes[leaf.pipe]], state.flags.get(leaf.unit)
+                for row in others.values():
+                    if leaf.kind == "barrier":
+                        row[clocks.pipes[leaf.pipe]] = NEVER
+                    elif flags:
+                        np.minimum(row, state.ages[flags[0]], out=row)
+                without.setdefault(leaf.pipe, {})[leaf.unit] = own.copy()
+                return
+            if others:
+                needed.update(unit for unit, row in others.items() if not self.in_order(leaf, row))
+            if leaf.kind == "barrier":
+                without.clear()
+            without.pop(leaf.pipe, None)
+
+        self.run(check, without.clear)
+        return needed
+
+    def in_order(self, leaf: Leaf, row: np.ndarray) -> bool:
+        """True where a command that knows `row` has everything in order that it needs, and a flag may be raised."""
+        return all(self.clocks.told(row, d) for d in leaf.deps) and all(
+            row[self.clocks.pipes[leaf.unit.dst], level] < back * SPAN - pos for level, back, pos in leaf.guards
+        )
+
     def holds(self) -> bool:
         """True where all dependences are in order and no flag is raised twice."""
         clocks = self.clocks
 
         def check(leaf: Leaf, state: State) -> None:
-            for d in leaf.deps:
-                if not clocks.ordered(state, d):
-                    raise Violated
-            for level, back, pos in leaf.guards:
-                if not clocks.known(state, leaf.unit.src, leaf.unit.dst, level, back, pos):
-                    raise Violated
+            if (leaf.deps or leaf.guards) and not self.in_order(leaf, state.ages[clocks.pipes[leaf.pipe]]):
+                raise Violated
 
         try:
             self.run(check)
