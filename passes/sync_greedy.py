@@ -85,7 +85,7 @@ class _Solver:
         self.clocks.check, self.clocks.checking = check, True
         self.clocks.item(scope, self.entry(scope))
         self.clocks.checking = False
-        for d in needed:
+        for d in _widest(needed):
             self.placed.order(d.p, d.q, d.loop, d.distance, d.scope)
         return bool(needed)
 
@@ -359,6 +359,21 @@ class _Solver:
         except Violated:
             return False
         return True
+
+
+def _widest(found: list[Dependence]) -> list[Dependence]:
+    """Dependences of one distance whose flags or barriers do not lie around those of one before: two arms of a branch may need the same."""
+    kept: list[Dependence] = []
+    for d in found:
+        ends = ancestor(d.p, d.loop.body).pos, ancestor(d.q, d.loop.body).pos
+        if not any(
+            (e.p.pipe, e.q.pipe, e.loop, e.scope) == (d.p.pipe, d.q.pipe, d.loop, d.scope)
+            and ancestor(e.p, e.loop.body).pos >= ends[0]
+            and ancestor(e.q, e.loop.body).pos <= ends[1]
+            for e in kept
+        ):
+            kept.append(d)
+    return kept
 
 
 def _loops(block: Block) -> Iterator[Loop]:

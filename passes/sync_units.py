@@ -140,7 +140,8 @@ class Placement:
         """Removes a unit from the tree."""
         for leaf in unit.leaves:
             items, positions = leaf.block.items, self.positions.get(leaf.pipe)
-            del items[bisect_left(items, leaf.pos, key=lambda item: item.pos)]
+            at = bisect_left(items, leaf.pos, key=lambda item: item.pos)
+            del items[next(i for i in range(at, len(items)) if items[i] is leaf)]
             if leaf.kind == "drain":
                 self.clocks.drains[unit.scope].remove(leaf)
             if positions:
