@@ -16,7 +16,7 @@ from .sync_units import Placement, Unit
 
 MOST_IDS = 8
 ACKNOWLEDGED = 4
-"""Rounds of acknowledgements (which need some themselves) before a barrier over all pipes stands in."""
+"""Rounds of acknowledgements (which need some themselves) before a local barrier stands in."""
 
 MOST_ARMS = 64
 """Levels of arms and inner loops: each makes every step a little slower, and left out ones cost at most a redundant unit."""
@@ -208,7 +208,7 @@ class _Solver:
                     self.acknowledge(unit, leaf, waited, loop)
             else:
                 for unit in {id(entry[0]): entry[0] for entry in stuck}.values():
-                    self.placed.stand_in(unit, f"a flag {unit.src} -> {unit.dst} may be raised twice, whatever acknowledges it")
+                    unit.stuck = f"a flag {unit.src} -> {unit.dst} may be raised twice, whatever acknowledges it"
 
     def acknowledge(self, unit: Unit, raised: Leaf, waited: Leaf, loop: Loop | None) -> None:
         """A unit back: the wait before the next set."""
@@ -231,7 +231,7 @@ class _Solver:
         self.run(check)
         stuck = []
         for unit in self.placed.units:
-            if not unit.barrier:
+            if not unit.barrier and not unit.stuck:
                 stuck += self.count(unit, seen)
         return stuck
 

@@ -1,6 +1,7 @@
 """Synchronisation units, and putting them into a tree: flags of one set and one wait, primed rings of flags around a loop, barriers."""
 
 from bisect import bisect_left, insort
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ptoc.dialect.op import location_of
@@ -17,7 +18,8 @@ class Unit:
 
     `depth`: flags raised before `scope` begins and drained after it (0: none).  `loop`: the loop whose iterations it counts; `ids`: event
     ids that it takes in turn, by iterations of `loop` counted through from `counts_from` on.  `cause`: the command that needs it.  `acknowledges`: it only makes another unit's ids free again.
-    `straight`: it orders two commands of the function's own block with no loop or branch between them.
+    `straight`: it orders two commands of the function's own block with no loop or branch between them.  `local`: half of a local barrier.
+    `stuck`: why it must become one.
     """
 
     src: str
@@ -28,6 +30,8 @@ class Unit:
     scope: Loop | None = None
     acknowledges: bool = False
     straight: bool = False
+    local: bool = False
+    stuck: str = ""
     ids: int = 1
     base: int = -1
     counts_from: Loop | None = None
@@ -52,7 +56,8 @@ class Placement:
     """Puts units into a tree, and takes them out again."""
 
     def __init__(self, root: Block, clocks: Clocks) -> None:
-        self.clocks = clocks
+        self.root, self.clocks = root, clocks
+        self.local_ids: dict[tuple[str, str], int] = {}  # by pair of pipes, the id of its local barriers
         self.units: list[Unit] = []
         self.remarks: list[str] = []
         self.counts: dict[tuple[int, bool], int] = {}
@@ -76,10 +81,24 @@ class Placement:
         return unit
 
     def stand_in(self, unit: Unit, why: str) -> None:
-        """Puts a barrier over all pipes exactly where a unit waits, instead of it: whatever its flags told is known there too; with a remark."""
-        self.remarks.append(f"{location_of(unit.cause.op)}: {why}: a barrier over all pipes stands in")
-        self.take_out(unit)
-        self.units.remove(unit)
+        """A local barrier wherever a unit waits, instead of it: its two pipes wait for each other.  Whatever its flags told is known there too.
+
+        The same pipe begins in all local barriers of two pipes: so each knows that its flag of the one before was taken.
+        """
+        src, dst = unit.src, unit.dst
+        self.replace(unit, f"{why}: {src} and {dst} wait for each other here")
+        for waited in (leaf for leaf in unit.leaves if leaf.kind in ("wait", "drain")):
+            for turn, (a, b) in enumerate(sorted(((src, dst), (dst, src)))):
+                half = Unit(a, b, unit.cause, acknowledges=a == dst, local=True)
+                for kind, pipe in (("set", a), ("wait", b)):
+                    leaf = Leaf(kind, pipe, unit.cause.op, unit=half, pos=waited.pos + 2 * turn + (kind == "wait"), block=waited.block, anchor=waited.anchor)
+                    half.leaves.append(leaf)
+                    self.restore(leaf)
+                self.units.append(half)
+
+    def stand_in_for_all(self, unit: Unit, why: str) -> None:
+        """A barrier over all pipes wherever a unit waits, instead of it."""
+        self.replace(unit, f"{why}: a barrier over all pipes stands in")
         whole = Unit(ALL, ALL, unit.cause)
         for waited in unit.leaves:
             if waited.kind in ("wait", "drain"):
@@ -87,6 +106,32 @@ class Placement:
                 whole.leaves.append(leaf)
                 self.restore(leaf)
         self.units.append(whole)
+
+    def replace(self, unit: Unit, remark: str) -> None:
+        """Takes a unit out for good, with a remark at the line that needed it."""
+        self.remarks.append(f"{location_of(unit.cause.op)}: {remark}")
+        self.take_out(unit)
+        self.units.remove(unit)
+
+    def merged(self, a: Unit, b: Unit) -> Unit:
+        """One flag for two of a block and depth: set where the later one's was, wait where the earlier one's was."""
+        early = min(a, b, key=lambda u: u.leaf("wait").pos)
+        kept = {"prime": min, "wait": min, "set": max, "drain": min}
+        leaves = [pick((a.leaf(kind), b.leaf(kind)), key=lambda leaf: leaf.pos) for kind, pick in kept.items() if a.depth or kind in ("set", "wait")]
+        for unit in (a, b):
+            self.take_out(unit)
+            self.units.remove(unit)
+        whole = Unit(a.src, a.dst, early.cause, a.depth, a.loop, a.scope)
+        whole.leaves = leaves if a.depth else leaves[::-1]
+        for leaf in whole.leaves:
+            leaf.unit = whole
+            self.restore(leaf)
+        self.units.append(whole)
+        return whole
+
+    def leaves(self) -> Iterator[Leaf]:
+        """All commands and flags."""
+        return self.root.leaves()
 
     def forward(self, p: Leaf, q: Leaf) -> Unit:
         """Set right after what p is in, wait right before what q is in, in the innermost block that both are in."""

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import re
 import sys
 from pathlib import Path
 
@@ -176,12 +177,46 @@ def test_few_ids(monkeypatch):
             judge(program(*_random_block(random.Random(seed), 0, [], [0])), minimal=False)
 
 
-def test_where_ids_run_out_a_barrier_stands_in(monkeypatch):
+def test_where_ids_run_out_flags_are_merged(monkeypatch):
     monkeypatch.setattr(Chip, "number", lambda self, key: 1)
     lines = [load("%t0"), tadd("%t4", "%t4", "%t5"), load("%t1"), tadd("%t0", "%t0", "%t2"), tadd("%t1", "%t1", "%t3")]
     module, remarks = synced(program(*lines, *lines, tiles=6))
     assert not fault(commands(module, Choice((1,), (True,))))
-    assert all("no event id is left for MTE2 -> V (1 for" in remark for remark in remarks)
+    assert remarks
+    for remark in remarks:
+        assert "has only 1 event ids: one flag serves this line and k.pto" in remark
+        assert re.search("waits here for [1-9] more commands of", remark)
+
+
+def test_carried_flags_are_merged_too():
+    """Twelve tiles that are each loaded, used and loaded again in the next iteration: eight ids, no barrier."""
+    loads, adds = [load(f"%t{i}") for i in range(12)], [tadd(f"%t{i}", f"%t{i}", f"%t{12 + i}") for i in range(12)]
+    module = judge(program(*loop("i", "%n", *loads, *adds), tiles=24), minimal=False)
+    assert "PIPE_ALL> {unit" not in to_text(module)
+    _, remarks = synced(program(*loop("i", "%n", *loads, *adds), tiles=24))
+    assert all("more commands of" in remark for remark in remarks)
+
+
+def test_where_flags_cannot_be_merged_two_pipes_wait_for_each_other(monkeypatch):
+    """Flags of different distances in one loop, and one id: local barriers, in each iteration both ways."""
+    monkeypatch.setattr(Chip, "number", lambda self, key: 1)
+    ring = ["%s = arith.remsi %i, %c2 : index", slot("a", 0, "%s", 2), load("%a"), tadd("%a", "%a", "%t0")]
+    text = program(*loop("i", "%n", *ring, load("%t1"), tadd("%t1", "%t1", "%t2")))
+    module, remarks = synced(text)
+    judge(text, minimal=False)
+    assert any("MTE2 and V wait for each other here" in remark or "V and MTE2 wait for each other here" in remark for remark in remarks)
+    assert "PIPE_ALL> {unit" not in to_text(module)
+
+
+def test_where_not_even_a_local_barrier_has_ids_all_pipes_wait(monkeypatch):
+    """All ids of one direction are in flags by hand."""
+    monkeypatch.setattr(Chip, "number", lambda self, key: 1)
+    manual = [f"pto.{k}_flag[<PIPE_V>, <PIPE_MTE2>, <EVENT_ID0>]" for k in ("set", "wait")]
+    text = program(*manual, *loop("i", "%n", load("%t1"), tadd("%t1", "%t1", "%t2")))
+    module, remarks = synced(text)
+    judge(text, minimal=False)
+    assert any("nor one for a barrier of the two: a barrier over all pipes stands in" in remark for remark in remarks)
+    assert "PIPE_ALL> {unit" in to_text(module)
 
 
 def test_a_slot_read_one_iteration_later():
