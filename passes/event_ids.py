@@ -64,8 +64,9 @@ def _drop_idle_ways_back(placed: Placement) -> None:
 
 def _first_unfit(function: Function, placed: Placement, free) -> tuple[Unit, str] | None:
     """A unit that has to become a barrier, and how scarce its ids are; None where all have ids."""
+    known: dict[Leaf, list[int]] = {}
     for pair in sorted({(u.src, u.dst) for u in placed.units if not u.barrier and not u.local}):
-        pool = _Pool(function, placed, pair, free(pair))
+        pool = _Pool(function, placed, pair, free(pair), known)
         if unit := pool.unfit():
             return unit, f"{len(pool.free)} for {len(pool.units())} flags"
     return None
@@ -87,8 +88,9 @@ class _Group:
 class _Pool:
     """The ids of one pair of pipes."""
 
-    def __init__(self, function: Function, placed: Placement, pair: Pair, free: list[int]) -> None:
+    def __init__(self, function: Function, placed: Placement, pair: Pair, free: list[int], known: dict[Leaf, list[int]]) -> None:
         self.function, self.placed, self.pair, self.free = function, placed, pair, free
+        self.known = known  # by the set of a unit, what its pipe knows of the other pipe's waits, by level; of all pairs, filled when first needed
 
     def units(self) -> list[Unit]:
         """Units of the pair, in program order."""
@@ -142,22 +144,23 @@ class _Pool:
         return min(fits, key=lambda i: (sum(len(g.owners) for g in owners[i]), i), default=None)
 
     def knowledge(self) -> dict[Leaf, list[int]]:
-        """At each set of a unit, what its pipe knows of the other pipe's waits, by level."""
-        clocks, seen = self.placed.clocks, {}
-        src, dst = self.pair
+        """Fills `known`.  Merging two flags of any pair leaves it right: it tells all pipes no less than both did."""
+        clocks = self.placed.clocks
 
         def check(leaf: Leaf, state: State) -> None:
-            if leaf.kind in ("set", "prime") and isinstance(leaf.unit, Unit) and (leaf.unit.src, leaf.unit.dst) == self.pair:
-                seen[leaf] = state.ages[clocks.pipes[src], clocks.pipes[dst]].tolist()
+            if leaf.kind in ("set", "prime") and isinstance(leaf.unit, Unit):
+                self.known[leaf] = state.ages[clocks.pipes[leaf.unit.src], clocks.pipes[leaf.unit.dst]].tolist()
 
-        clocks.check, clocks.checking = check, True
-        clocks.block(self.function.root, clocks.fresh())
-        clocks.checking = False
-        return seen
+        if not self.known:
+            clocks.check, clocks.checking = check, True
+            clocks.block(self.function.root, clocks.fresh())
+            clocks.checking = False
+        return self.known
 
     def merge(self, unit: Unit, owners: dict[int, list[_Group]], known: dict[Leaf, list[int]]) -> bool:
         """Makes one of two flags of a block, the two of the last owners and `unit` that cost least; False where none can be."""
-        last = [(g.owners[-1], g) for groups in owners.values() for g in groups]
+        in_use = [[g for g in groups if g.owners] for groups in owners.values()]
+        last = [max(((g.owners[-1], g) for g in groups), key=lambda pair: pair[0].order) for groups in in_use if groups]
         mergeable = sorted([*last, (unit, None)], key=lambda pair: pair[0].leaf("set").pos)
         best = None
         for (a, group), (b, other) in zip(mergeable, mergeable[1:]):

@@ -6,18 +6,17 @@ distance in iterations of the innermost one, counted through all of them: loop i
 Accesses that a later write covers wholly are dropped: they are in order through it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
+from .access_table import AccessTable, Live, Needs, accesses
 from .symbolic import Poly, multiply
 from .sync_tree import Block, Branch, Function, Leaf, Loop, blocks_of
 from .tile_places import Place, Step, View, conflict, covers, delta
 
 FARTHEST = 15
 """Largest distance told apart.  A ring has at most 15 slots in flight; an older conflict is in order if this one is."""
-
-Needs = Callable[[str, str], bool]
-"""(pipe, hazard): does one pipe need a barrier for that?"""
 
 
 @dataclass(frozen=True)
@@ -32,22 +31,18 @@ class Dependence:
     hazard: str
 
 
-Entry = tuple[Leaf, Place | View, bool]  # command, place, is it written
-Live = dict[int, Entry]  # by number of the access
-
-
 def dependences(function: Function, needs: Needs) -> list[Dependence]:
     """All dependences of a function, those of one command together."""
     finder = _Finder(function, needs)
-    finder.walk(function.root, {})
+    finder.walk(function.root, finder.table.nothing())
     return list(finder.found.values())
 
 
 class _Finder:
     def __init__(self, function: Function, needs: Needs) -> None:
-        self.symbols, self.needs = function.symbols, needs
+        self.symbols = function.symbols
+        self.table = AccessTable(function, needs)
         self.found: dict[tuple, Dependence] = {}
-        self.accesses: dict[tuple[int, int, bool], int] = {}
         self.quiet = _quiet_pointers(function)
 
     def walk(self, block: Block, live: Live) -> Live:
@@ -55,57 +50,61 @@ class _Finder:
         for item in block.items:
             if isinstance(item, Leaf):
                 self.forward(item, live)
-                live = self.executed(item, live)
+                self.executed(item, live)
             elif isinstance(item, Branch):
-                ends = [self.walk(arm, dict(live)) for arm in item.arms]
-                live = {**(live if len(ends) < 2 else {}), **{k: v for end in ends for k, v in end.items()}}
+                ends = [self.walk(arm, live.copy()) for arm in item.arms]
+                live = np.logical_or.reduce([*ends, *([live] if len(ends) < 2 else [])])
             else:
-                end = self.walk(item.body, dict(live))
-                inside = {k: entry for k, entry in end.items() if item.pos < entry[0].pos < item.end}
-                self.carried(item, item.body, inside)
-                live = end if item.runs else {**live, **end}
+                end = self.walk(item.body, live.copy())
+                self.carried(item, item.body, end & self.table.within(item.pos, item.end))
+                live = end if item.runs else live | end
         return live
 
-    def executed(self, leaf: Leaf, live: Live) -> Live:
-        for place in leaf.writes:
-            if isinstance(place, Place) and place.fixed:
-                live = {k: e for k, e in live.items() if not (isinstance(e[1], Place) and covers(place, e[1]))}
-        for number_, (place, written) in enumerate(_accesses(leaf)):
-            if isinstance(place, View) and place.root in self.quiet:
-                continue
-            live[self.accesses.setdefault((leaf.pos, number_, written), len(self.accesses))] = (leaf, place, written)
-        return live
+    def executed(self, leaf: Leaf, live: Live) -> None:
+        """What a command wrote wholly is live no more, what it touched is."""
+        self.covered(leaf, live)
+        for number in self.table.of.get(leaf, ()):
+            place = self.table.place[number]
+            if not (isinstance(place, View) and place.root in self.quiet):
+                live[number] = True
+
+    def covered(self, leaf: Leaf, live: Live) -> None:
+        """Drops what a command writes wholly: it is in order through it."""
+        for number in self.table.of.get(leaf, ()):
+            place = self.table.place[number]
+            if self.table.written[number] and isinstance(place, Place) and place.fixed:
+                for other in self.table.inside(number, live):
+                    if covers(place, self.table.place[other]):
+                        live[other] = False
 
     def forward(self, q: Leaf, live: Live) -> None:
-        for p, place, written in live.values():
-            for other, writes in _accesses(q):
-                hazard = self.hazard(p, q, written, writes)
-                if not hazard:
-                    continue
+        for number in self.table.of.get(q, ()):
+            for other in self.table.met(number, live):
+                p, place = self.table.leaf[other], self.table.place[other]
                 common = _common(p, q)
-                if conflict(self.symbols, place, other, Step(None, 0, tuple(x.info for x in common))):
+                if conflict(self.symbols, place, self.table.place[number], Step(None, 0, tuple(x.info for x in common))):
                     loop = common[-1] if common else None
-                    self.add(Dependence(p, q, loop, 0, loop, hazard))
+                    self.add(Dependence(p, q, loop, 0, loop, self.hazard(other, number)))
 
-    def carried(self, loop: Loop, block: Block, tail: Live) -> Live:
+    def carried(self, loop: Loop, block: Block, tail: Live) -> None:
         """Dependences of the commands in `loop` on what its earlier iterations left."""
         for item in block.items:
             if isinstance(item, Leaf):
-                for p, place, written in tail.values():
-                    for other, writes in _accesses(item):
-                        hazard = self.hazard(p, item, written, writes)
-                        if hazard:
-                            self.carried_pair(loop, p, place, item, other, hazard)
+                for number in self.table.of.get(item, ()):
+                    for other in self.table.met_later(number, tail, loop):
+                        self.carried_pair(loop, other, number)
                 if block is loop.body:
-                    for place in item.writes:
-                        if isinstance(place, Place) and place.fixed:
-                            tail = {k: e for k, e in tail.items() if not (isinstance(e[1], Place) and covers(place, e[1]))}
+                    self.covered(item, tail)
             else:
                 for inner in blocks_of(item):
                     self.carried(loop, inner, tail)
-        return tail
 
-    def carried_pair(self, loop: Loop, p: Leaf, place: Place | View, q: Leaf, other: Place | View, hazard: str) -> None:
+    def hazard(self, p: int, q: int) -> str:
+        """RAW, WAR or WAW."""
+        return ("W" if self.table.written[q] else "R") + "A" + ("W" if self.table.written[p] else "R")
+
+    def carried_pair(self, loop: Loop, earlier: int, later: int) -> None:
+        (p, place), (q, other) = ((self.table.leaf[n], self.table.place[n]) for n in (earlier, later))
         common = _common(p, q)
         ring = _ring(self.symbols, place, other, common)
         if ring and loop is not common[-1] and _index(common, loop) >= _index(common, ring):
@@ -114,7 +113,7 @@ class _Finder:
         distance = self.distance(loop, place, other, tuple(x.info for x in common), goes_on)
         if distance:
             scope = ring if ring and loop is common[-1] else loop
-            self.add(Dependence(p, q, loop, distance, scope, hazard))
+            self.add(Dependence(p, q, loop, distance, scope, self.hazard(earlier, later)))
 
     def distance(self, loop: Loop, p: Place | View, q: Place | View, common: tuple, goes_on: bool) -> int | None:
         """Smallest number of iterations after which q meets p; `goes_on`: counted through outer loops, so more than this one's trips."""
@@ -139,11 +138,6 @@ class _Finder:
                 return False
         return True
 
-    def hazard(self, p: Leaf, q: Leaf, written: bool, writes: bool) -> str:
-        """RAW, WAR, WAW, or "" where the two need no order."""
-        kind = {(True, False): "RAW", (False, True): "WAR", (True, True): "WAW"}.get((written, writes), "")
-        return kind if kind and (p.pipe != q.pipe or self.needs(p.pipe, kind)) else ""
-
     def add(self, dependence: Dependence) -> None:
         key = (dependence.p.pos, dependence.q.pos, id(dependence.loop), id(dependence.scope), bool(dependence.distance))
         known = self.found.get(key)
@@ -156,15 +150,11 @@ def _quiet_pointers(function: Function) -> set:
     pipes: dict[object, set[str]] = {}
     written = set()
     for leaf in function.root.leaves():
-        for place, writes in _accesses(leaf):
+        for place, writes in accesses(leaf):
             if isinstance(place, View):
                 pipes.setdefault(place.root, set()).add(leaf.pipe)
                 written |= {place.root} if writes else set()
     return {root for root, users in pipes.items() if root not in written or (len(users) == 1 and "V" not in users)}
-
-
-def _accesses(leaf: Leaf) -> list[tuple[Place | View, bool]]:
-    return [*((place, False) for place in leaf.reads), *((place, True) for place in leaf.writes)]
 
 
 def _common(p: Leaf, q: Leaf) -> tuple[Loop, ...]:

@@ -1,7 +1,7 @@
 """Where an op's operands lie, as places that can be compared: do two of them share bytes when one runs d iterations of a loop later?"""
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -43,16 +43,32 @@ class Place:
     slots: Slots | None = None
     private: bool = False
 
-    @property
+    @cached_property
     def runs(self) -> tuple[Runs, ...]:
         """The bytes, relative to base and offset."""
         s = self.storage
         return _runs(TileRef("", 0, s.dtype.name, s.rows, s.cols, s.blayout, s.slayout, s.fractal, self.row, self.col, *self.valid))
 
-    @property
+    @cached_property
     def fixed(self) -> bool:
         """True where the address is one number."""
         return self.base is not None and not self.offset and (self.slots is None or (self.slots.poly is not None and number(self.slots.poly) is not None))
+
+    @property
+    def extent(self) -> int:
+        """Bytes from the allocation's first to behind its last."""
+        return self.storage.bytes + ((self.slots.count - 1) * self.slots.stride if self.slots else 0)
+
+    @cached_property
+    def absolute(self) -> tuple[Runs, ...]:
+        """Runs relative to base with the slot worked in: exact for a known slot, all slots else."""
+        slots = self.slots
+        if slots is None:
+            return self.runs
+        known = number(slots.poly) if slots.poly is not None else None
+        if known is not None:
+            return tuple((base + known * slots.stride, levels, run) for base, levels, run in self.runs)
+        return tuple((base, (*levels, (slots.count, slots.stride)), run) for base, levels, run in self.runs)
 
 
 @dataclass(frozen=True)
@@ -120,7 +136,7 @@ def conflict(symbols: Symbols, p: Place | View, q: Place | View, step: Step) -> 
         return not ((p.base is None and p.private) or (q.base is None and q.private))
     if p.offset or q.offset:
         return _any_meet(_whole(p), _whole(q), q.base - p.base)
-    return _any_meet(_absolute(p), _absolute(q), q.base - p.base)
+    return _any_meet(p.absolute, q.absolute, q.base - p.base)
 
 
 def _same_root(symbols: Symbols, p: Place, q: Place, step: Step) -> bool:
@@ -144,22 +160,8 @@ def same_slot(symbols: Symbols, p: Slots, q: Slots, step: Step) -> bool:
     return True
 
 
-def _absolute(place: Place) -> tuple[Runs, ...]:
-    """Runs relative to base with the slot worked in: exact for a known slot, all slots else."""
-    slots = place.slots
-    if slots is None:
-        return place.runs
-    known = number(slots.poly) if slots.poly is not None else None
-    if known is not None:
-        return tuple((base + known * slots.stride, levels, run) for base, levels, run in place.runs)
-    return tuple((base, (*levels, (slots.count, slots.stride)), run) for base, levels, run in place.runs)
-
-
 def _whole(place: Place) -> tuple[Runs, ...]:
-    size = place.storage.bytes
-    if place.slots:
-        size += (place.slots.count - 1) * place.slots.stride
-    return ((0, (), size),)
+    return ((0, (), place.extent),)
 
 
 def whole(place: Place) -> Place:
@@ -179,7 +181,7 @@ def _any_meet(p: tuple[Runs, ...], q: tuple[Runs, ...], shift: int) -> bool:
 
 
 def _meet(a: Runs, b: Runs) -> bool:
-    if a[0] >= _end(b) or b[0] >= _end(a):
+    if a[0] >= end(b) or b[0] >= end(a):
         return False
     if not a[1] and not b[1]:
         return True
@@ -191,7 +193,8 @@ def _meet(a: Runs, b: Runs) -> bool:
     return bool(meets.any())
 
 
-def _end(runs: Runs) -> int:
+def end(runs: Runs) -> int:
+    """The byte behind the last of some runs."""
     return runs[0] + sum((count - 1) * stride for count, stride in runs[1]) + runs[2]
 
 
@@ -206,13 +209,13 @@ def covers(p: Place, q: Place) -> bool:
     """True where p surely holds every byte of q, in whatever iterations they run."""
     if p.memory != q.memory or not p.fixed or not q.fixed:
         return False
-    mine, others = _absolute(p), _absolute(q)
+    mine, others = p.absolute, q.absolute
     if p.base == q.base and mine == others:
         return True
     if len(mine) != 1 or mine[0][1]:
         return False
-    begin, end = p.base + mine[0][0], p.base + _end(mine[0])
-    return all(begin <= q.base + runs[0] and q.base + _end(runs) <= end for runs in others)
+    first, last = p.base + mine[0][0], p.base + end(mine[0])
+    return all(first <= q.base + runs[0] and q.base + end(runs) <= last for runs in others)
 
 
 def _views_meet(symbols: Symbols, p: View, q: View, step: Step) -> bool:
