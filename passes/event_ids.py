@@ -6,6 +6,7 @@ where the earlier one's was.  What cannot be merged becomes a local barrier: the
 all local barriers of the pair.  Merged flags and local barriers are told in remarks.
 """
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 
 from ptoc.dialect.op import location_of
@@ -90,6 +91,7 @@ class _Pool:
 
     def __init__(self, function: Function, placed: Placement, pair: Pair, free: list[int], known: dict[Leaf, list[int]]) -> None:
         self.function, self.placed, self.pair, self.free = function, placed, pair, free
+        self.work = [leaf.pos for leaf in function.root.leaves() if leaf.kind == "work" and leaf.pipe == pair[0]]
         self.known = known  # by the set of a unit, what its pipe knows of the other pipe's waits, by level; of all pairs, filled when first needed
 
     def units(self) -> list[Unit]:
@@ -165,7 +167,7 @@ class _Pool:
         best = None
         for (a, group), (b, other) in zip(mergeable, mergeable[1:]):
             if _mergeable(a, b):
-                cost = self.commands_between(a.leaf("set").pos, b.leaf("set").pos, self.pair[0])
+                cost = self.commands_between(a.leaf("set").pos, b.leaf("set").pos)
                 if best is None or cost < best[0]:
                     best = (cost, a, group, b, other)
         if best is None:
@@ -185,9 +187,9 @@ class _Pool:
         )
         return True
 
-    def commands_between(self, begin: int, end: int, pipe: str) -> int:
-        """Commands of a pipe between two positions."""
-        return sum(leaf.kind == "work" and leaf.pipe == pipe and min(begin, end) < leaf.pos < max(begin, end) for leaf in self.placed.leaves())
+    def commands_between(self, begin: int, end: int) -> int:
+        """Commands of the pair's first pipe between two positions."""
+        return abs(bisect_left(self.work, end) - bisect_left(self.work, begin))
 
 
 def _mergeable(a: Unit, b: Unit) -> bool:

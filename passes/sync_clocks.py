@@ -58,6 +58,11 @@ def arms_of(d: Dependence) -> list[Arm]:
     return [(d.loop, arm) for arm in inner if all(arm is not other for other in outside)]
 
 
+def _ages(rows: int, pipes: int, levels: int) -> np.ndarray:
+    """Ages [rows, pipes, levels], all NEVER, in memory pipe by pipe: a command changes one pipe's in all rows."""
+    return np.full((pipes, rows, levels), NEVER).transpose(1, 0, 2)
+
+
 class Violated(Exception):
     """A dependence is not in order (only raised where the caller asked for a yes or no)."""
 
@@ -72,13 +77,14 @@ class State:
 
     def copy(self) -> "State":
         """An independent copy."""
-        return State(self.ages.copy(), {unit: rows.copy() for unit, rows in self.flags.items()}, self.free.copy())
+        return State(self.ages.copy(order="K"), {unit: rows.copy() for unit, rows in self.flags.items()}, self.free.copy())
 
     def row(self) -> int:
         """A free row."""
         if not self.free:
             size = len(self.ages)
-            self.ages = np.concatenate([self.ages, np.full_like(self.ages, NEVER)])
+            self.ages, smaller = _ages(2 * size, *self.ages.shape[1:]), self.ages
+            self.ages[:size] = smaller
             self.free = list(range(2 * size - 1, size - 1, -1))
         return self.free.pop()
 
@@ -114,7 +120,7 @@ class Clocks:
     def fresh(self, complete_from: int = 0, lost: frozenset[int] = frozenset()) -> State:
         """A state in which nothing has run yet since levels from `complete_from` on were entered; lower ones and `lost` are unknown."""
         count = len(self.pipes)
-        ages = np.full((2 * count + 8, count, self.levels), NEVER)
+        ages = _ages(2 * count + 8, count, self.levels)
         ages[:count, :, :complete_from] = UNKNOWN
         for level in lost:
             ages[:count, :, level] = UNKNOWN

@@ -1,7 +1,6 @@
 """Synchronisation units, and putting them into a tree: flags of one set and one wait, primed rings of flags around a loop, barriers."""
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ptoc.dialect.op import location_of
@@ -56,7 +55,7 @@ class Placement:
     """Puts units into a tree, and takes them out again."""
 
     def __init__(self, root: Block, clocks: Clocks) -> None:
-        self.root, self.clocks = root, clocks
+        self.clocks = clocks
         self.local_ids: dict[tuple[str, str], int] = {}  # by pair of pipes, the id of its local barriers
         self.units: list[Unit] = []
         self.remarks: list[str] = []
@@ -128,10 +127,6 @@ class Placement:
             self.restore(leaf)
         self.units.append(whole)
         return whole
-
-    def leaves(self) -> Iterator[Leaf]:
-        """All commands and flags."""
-        return self.root.leaves()
 
     def forward(self, p: Leaf, q: Leaf) -> Unit:
         """Set right after what p is in, wait right before what q is in, in the innermost block that both are in."""
