@@ -79,7 +79,7 @@ class Result:
     @property
     def commands(self) -> int:
         """Commands simulated, over all cores."""
-        return sum(len(s.commands) for s in self.program.streams)
+        return sum(len(s) for s in self.program.streams)
 
     def to_json(self) -> dict[str, Any]:
         """The run as JSON-ready data."""

@@ -1,0 +1,309 @@
+"""A priced program as integer arrays for the engines: one row per command of each stream that is not the same as another one.
+
+Cores are alike if their block holds the same streams; of alike cores the first is simulated and counts for all where they share
+bandwidth.  Commands are numbered through all simulated streams; queue q of stream s is number s * len(PIPES) + pipe.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ptoc.dialect.errors import SimulationError, SyncError
+
+from .costs import CROSS_CORE_FLAGS, LARGEST_TRANSFER, WEIGHT, Costs, Demand, Prices, demand_of
+from .program import Codes, Command, Program, Site, Stream, Track
+from .timeline import PIPES, queue_of
+
+WORK, SHARED, SET, WAIT, BARRIER, BARRIER_ALL, SIGNAL, AWAIT = range(8)
+KINDS = {"work": WORK, "set": SET, "wait": WAIT, "barrier": BARRIER, "signal": SIGNAL, "await": AWAIT}
+QUEUES = len(PIPES)
+
+
+@dataclass
+class Table:
+    """Facts of each code: kind, local queue, peer queue of a set, flag, occupancy, latency; class of demand and work of a shared transfer.
+
+    `rows`: (site, flag, price) of each code.
+    """
+
+    rows: list[tuple[Site, int, tuple | None]]
+    kind: np.ndarray
+    queue: np.ndarray
+    peer: np.ndarray
+    flag: np.ndarray
+    occupancy: np.ndarray
+    latency: np.ndarray
+    demands: list[Demand | None]
+
+
+@dataclass
+class Plan:
+    """`streams`: numbers of the simulated streams; `stands_for[n]`: position among them of the stream that is simulated for stream n.
+
+    first[s] to first[s + 1]: commands of simulated stream s.  order: commands by queue, qstart where each queue begins.  hold: the last
+    earlier command of the scalar unit's queue, -1 for none.  partner: of a set its wait, of a wait its set, -1 for none; of an await how
+    many awaits of its flag came before.  signals: by (stream, flag), from signal_start on.  copies: cores that a stream stands for.
+    peers: the other kind's simulated streams of the block.  untimed: a counter is raised or awaited by more than one queue of a core, so
+    that who takes what depends on times.
+    """
+
+    program: Program
+    costs: Costs
+    table: Table
+    streams: list[int]
+    stands_for: list[int]
+    copies: np.ndarray
+    peers: list[list[int]]
+    first: np.ndarray
+    code: np.ndarray
+    tracks: list[Track]
+
+    @cached_property
+    def kind(self) -> np.ndarray:
+        """Kind of every command."""
+        return self.table.kind[self.code]
+
+    @cached_property
+    def stream(self) -> np.ndarray:
+        """Simulated stream of every command: int32."""
+        return np.repeat(np.arange(len(self.streams), dtype=np.int32), np.diff(self.first))
+
+    @cached_property
+    def queue(self) -> np.ndarray:
+        """Queue of every command."""
+        return self.stream * QUEUES + self.table.queue[self.code]
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """Commands by queue and program order."""
+        return np.argsort(self.queue.astype(np.int16) if len(self.streams) * QUEUES < 2**15 else self.queue, kind="stable")
+
+    @cached_property
+    def qstart(self) -> np.ndarray:
+        """Where each queue begins in `order`."""
+        counts = np.bincount(self.queue, minlength=len(self.streams) * QUEUES)
+        return np.concatenate(([0], np.cumsum(counts)))
+
+    @cached_property
+    def hold(self) -> np.ndarray:
+        """The last earlier command of the scalar unit, which held what came after; -1 for none."""
+        at = np.arange(self.code.size)
+        last = np.maximum.accumulate(np.where(self.table.queue[self.code] == 0, at, -1)) if at.size else at
+        before = np.concatenate(([-1], last[:-1])) if at.size else at
+        return np.where(before >= self.first[self.stream], before, -1)
+
+    @cached_property
+    def flag_key(self) -> np.ndarray:
+        """A number for each (stream, pipe, peer, flag) of sets and waits, -1 for other commands."""
+        table = self.table
+        left = np.where(table.kind == SET, table.queue, table.peer)
+        right = np.where(table.kind == SET, table.peer, table.queue)
+        flags = (left * QUEUES + right) * (int(table.flag.max(initial=0)) + 2) + table.flag
+        named = (table.kind == SET) | (table.kind == WAIT)
+        _, small = np.unique(np.where(named, flags, -1), return_inverse=True)
+        keys = np.where(named, small, -1)[self.code]
+        return np.where(keys >= 0, self.stream * (int(small.max(initial=0)) + 1) + keys, -1)
+
+    def commands_of(self, kind: int) -> np.ndarray:
+        """All commands of a kind."""
+        return np.flatnonzero(self.kind == kind)
+
+    @cached_property
+    def partner(self) -> np.ndarray:
+        """See the class.  The k-th set of a flag releases the k-th wait: its sets sit in one in-order queue, and so do its waits."""
+        partner = np.full(self.code.size, -1, np.int64)
+        sets, waits = (self._grouped(self.commands_of(kind), self.flag_key) for kind in (SET, WAIT))
+        if sets[0].size and waits[0].size:
+            span = int(max(sets[1].max(), waits[1].max())) + 1
+            left, right = sets[2] * span + sets[1], waits[2] * span + waits[1]
+            _, at, also = np.intersect1d(left, right, assume_unique=True, return_indices=True)
+            partner[sets[0][at]], partner[waits[0][also]] = waits[0][also], sets[0][at]
+        awaits, ranks, _ = self._grouped(self.commands_of(AWAIT), self._counter)
+        partner[awaits] = ranks
+        return partner
+
+    @cached_property
+    def _counter(self) -> np.ndarray:
+        return self.stream * CROSS_CORE_FLAGS + self.table.flag[self.code]
+
+    def awaits_of(self, stream: int) -> np.ndarray:
+        """The awaits of a simulated stream, in program order."""
+        low, high = self.first[stream], self.first[stream + 1]
+        return low + np.flatnonzero(self.kind[low:high] == AWAIT)
+
+    @staticmethod
+    def _grouped(commands: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(commands, rank of each among those with its key, key), grouped by key."""
+        keys = key[commands]
+        by_key = np.argsort(keys, kind="stable")
+        commands, keys = commands[by_key], keys[by_key]
+        begins = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1]))) if keys.size else np.zeros(0, np.int64)
+        counts = np.diff(np.concatenate((begins, [keys.size])))
+        return commands, np.arange(keys.size) - np.repeat(begins, counts), keys
+
+    @cached_property
+    def signals(self) -> np.ndarray:
+        """Signals by (stream, flag), in program order."""
+        return self._grouped(self.commands_of(SIGNAL), self._counter)[0]
+
+    @cached_property
+    def signal_start(self) -> np.ndarray:
+        """Where the signals of (stream, flag) begin in `signals`."""
+        counts = np.bincount(self._counter[self.signals], minlength=len(self.streams) * CROSS_CORE_FLAGS)
+        return np.concatenate(([0], np.cumsum(counts)))
+
+    @cached_property
+    def untimed(self) -> bool:
+        """True if which signal an await takes does not depend on times."""
+        table = self.table
+        for track in {id(track): track for track in self.tracks}.values():
+            used = np.unique(track.codes)
+            for kind in (SIGNAL, AWAIT):
+                pairs = {(int(table.flag[c]), int(table.queue[c])) for c in used if table.kind[c] == kind}
+                if len(pairs) > len({flag for flag, _ in pairs}):
+                    return False
+        return True
+
+
+def plan(program: Program, prices: Prices, costs: Costs) -> Plan:
+    """The arrays of a priced program.
+
+    Raises: SyncError for a cross-core flag that no core has, SimulationError for a command or price that makes no sense.
+    """
+    tracks, table = _tracks(program, prices, costs)
+    streams, stands_for, copies = _alike(program, tracks)
+    at = {number: position for position, number in enumerate(streams)}
+    blocks: dict[tuple[int, bool], list[int]] = {}
+    for number in streams:
+        core = program.streams[number].core
+        blocks.setdefault((core.block, core.kind == "aic"), []).append(at[number])
+    cores = [program.streams[number].core for number in streams]
+    peers = [blocks.get((core.block, core.kind != "aic"), []) for core in cores]
+    codes = [tracks[number].codes for number in streams]
+    first = np.concatenate(([0], np.cumsum([len(c) for c in codes], dtype=np.int64)))
+    code = np.concatenate(codes) if codes else np.zeros(0, np.int32)
+    result = Plan(program, costs, table, streams, stands_for, np.array(copies, np.int64), peers, first, code, [tracks[n] for n in streams])
+    _drop_idle_limits(result)
+    return result
+
+
+def _tracks(program: Program, prices: Prices, costs: Costs) -> tuple[list[Track], Table]:
+    """What time sees of each stream, and the table that their codes refer to."""
+    if program.codes is not None and callable(prices):
+        rows = [(site, flag, prices(Command(site, flag, work)) if site.kind == "work" else None) for site, flag, work in program.codes.rows]
+        return [stream.track for stream in program.streams], _table(program, rows, costs)
+    rows, numbers, tracks = [], {}, []
+    known: dict[tuple, tuple | None] = {}
+    for number, stream in enumerate(program.streams):
+        codes = np.empty(len(stream.commands), np.int32)
+        for index, command in enumerate(stream.commands):
+            price = None
+            if command.site.kind == "work" and callable(prices):
+                key = (command.site, command.work)
+                price = known[key] if key in known else known.setdefault(key, prices(command))
+            elif command.site.kind == "work":
+                price = tuple(prices[number][index])
+            row = (command.site, command.flag, price)
+            if row not in numbers:
+                numbers[row] = len(rows)
+                rows.append(row)
+            codes[index] = numbers[row]
+        tracks.append(_whole(codes))
+    return tracks, _table(program, rows, costs)
+
+
+def _whole(codes: np.ndarray) -> Track:
+    track = Track(Codes(), np.zeros(0, np.int32))
+    track.codes = codes
+    return track
+
+
+def _table(program: Program, rows: list[tuple[Site, int, tuple | None]], costs: Costs) -> Table:
+    size = len(rows)
+    table = Table(rows, *(np.zeros(size, np.int64) for _ in range(6)), [None] * size)
+    demands: dict[tuple, Demand | None] = {}
+    facts: dict[Site, tuple[int, int, int]] = {}
+    for code, (site, flag, price) in enumerate(rows):
+        if site not in facts:
+            facts[site] = _facts(program, site)
+        table.kind[code], table.queue[code], table.peer[code] = kind, *_ = facts[site]
+        table.flag[code] = flag
+        if kind >= SIGNAL and not 0 <= flag < CROSS_CORE_FLAGS:
+            raise SyncError(f"'{site.op}': a cross-core flag is 0 to {CROSS_CORE_FLAGS - 1}, got {flag}", site.location)
+        if price is None:
+            continue
+        occupancy, latency, shared = price
+        if occupancy < 0 or latency < occupancy:
+            raise SimulationError(f"'{site.op}': a price needs 0 <= occupancy <= latency, got {occupancy} fs and {latency} fs", site.location)
+        table.occupancy[code], table.latency[code] = occupancy, latency
+        if shared:
+            if max(count for _, count in shared) > LARGEST_TRANSFER:
+                raise SimulationError(f"'{site.op}': one transfer may move at most {LARGEST_TRANSFER} bytes", site.location)
+            key = (occupancy, shared)
+            if key not in demands:
+                demands[key] = demand_of(occupancy, shared, costs.capacity)
+            if demands[key] is not None:
+                table.kind[code], table.demands[code] = SHARED, demands[key]
+    return table
+
+
+def _facts(program: Program, site: Site) -> tuple[int, int, int]:
+    """(kind, queue, peer queue) of a site."""
+    everything = site.pipe == "ALL" and site.kind == "barrier"
+    if site.pipe not in PIPES and not everything:
+        raise SimulationError(f"'{site.op}': a {site.kind} has no pipe '{site.pipe}'; pipes are {', '.join(PIPES)}", site.location)
+    peer = PIPES.index(site.peer) if site.peer in PIPES else 0
+    return BARRIER_ALL if everything else KINDS[site.kind], PIPES.index(queue_of(site, program.arch)), peer
+
+
+def _alike(program: Program, tracks: list[Track]) -> tuple[list[int], list[int], list[int]]:
+    """(streams to simulate, position among them of the one that stands for each stream, cores that each stands for)."""
+    contents: dict[bytes, int] = {}
+    by_track: dict[int, int] = {}
+    for track in tracks:
+        if id(track) not in by_track:
+            by_track[id(track)] = contents.setdefault(track.codes.tobytes(), len(contents))
+    blocks: dict[int, list[int]] = {}
+    for number, stream in enumerate(program.streams):
+        blocks.setdefault(stream.core.block, []).append(number)
+    leaders: dict[tuple, int] = {}
+    streams: list[int] = []
+    stands_for = [0] * len(tracks)
+    copies: list[int] = []
+    for members in blocks.values():
+        content = [(program.streams[n].core.kind, by_track[id(tracks[n])]) for n in members]
+        for number, mine in zip(members, content):
+            key = (tuple(content), mine)
+            if key not in leaders:
+                leaders[key] = len(streams)
+                streams.append(number)
+                copies.append(0)
+            stands_for[number] = leaders[key]
+            copies[leaders[key]] += 1
+    return streams, stands_for, copies
+
+
+def _drop_idle_limits(plan: Plan) -> None:
+    """Transfers whose resources cannot bind, even with every queue at its largest demand, become plain work."""
+    table, capacity = plan.table, plan.costs.capacity
+    shared = [code for code, demand in enumerate(table.demands) if demand is not None]
+    if not shared:
+        return
+    most = dict.fromkeys(capacity, 0)
+    for track, copies in zip(plan.tracks, plan.copies.tolist()):
+        used = np.unique(track.codes)
+        peaks: dict[tuple[int, str], int] = {}
+        for code in used.tolist():
+            if table.demands[code] is not None:
+                rate, uses, _ = table.demands[code]
+                for name, weight in uses:
+                    key = (int(table.queue[code]), name)
+                    peaks[key] = max(peaks.get(key, 0), -(-rate * weight >> WEIGHT))
+        for (_, name), rate in peaks.items():
+            most[name] += rate * copies
+    for code in shared:
+        if all(most[name] <= capacity[name] for name, _ in table.demands[code][1]):
+            table.kind[code] = WORK
+
+

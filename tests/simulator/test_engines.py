@@ -1,0 +1,99 @@
+"""The engines against each other: the reference, the fast one as Python, and the same one compiled."""
+
+import random
+
+import numpy as np
+import pytest
+
+from ptoc.dialect.errors import DeadlockError, SyncError
+from ptoc.simulator.engine import Costs, run, run_reference
+from ptoc.simulator.plan import plan
+from ptoc.simulator.program import Command, Core, Program, Site, Stream
+
+PIPES = ("S", "MTE2", "MTE1", "M", "V", "FIX", "MTE3")
+RATES = {"l2": 3 * 10**15, "hbm": 2 * 10**15}
+
+
+def looped(seed):
+    """(program, prices, costs): blocks of a cube and up to two vector cores, or vector cores alone, in loops that share bandwidth."""
+    rng = random.Random(seed)
+    mixed = rng.random() < 0.6
+    vectors = rng.choice([1, 2]) if mixed else 1
+    kinds = ["aic", *["aiv"] * vectors] if mixed else ["aiv"]
+    sites = []
+
+    def site(kind, pipe, peer=""):
+        sites.append(Site(len(sites), kind, f"{kind}_op", pipe, f"k.py:{len(sites) + 1}", peer=peer))
+        return sites[-1]
+
+    def body(cross):
+        """A loop's commands, each with its price: transfers in, work, transfers out, flags that come back, signals."""
+        pipes = rng.sample(PIPES[1:], rng.randint(2, 4))
+        items = []
+        for one, two in zip(pipes, pipes[1:]):
+            items.append((Command(site("wait", one, two), flag=1), None))
+            for _ in range(rng.randint(1, 2)):
+                occupancy = rng.randint(0, 400)
+                shared = (((rng.choice(["l2", "hbm"]), rng.randint(1, 900)),) if one in ("MTE2", "MTE3", "FIX") and rng.random() < 0.7 else None)
+                if shared and rng.random() < 0.3:
+                    shared = (("l2", shared[0][1]), ("hbm", rng.randint(1, 900)))
+                items.append((Command(site("work", one)), (occupancy, occupancy + rng.randint(0, 300), shared)))
+            items += [(Command(site("set", one, two), flag=0), None), (Command(site("wait", two, one), flag=0), None)]
+            items.append((Command(site("work", two)), (rng.randint(0, 300), 400, None)))
+            items.append((Command(site("set", two, one), flag=1), None))
+        if rng.random() < 0.3:
+            items.append((Command(site("barrier", rng.choice([*PIPES, "ALL"]))), None))
+        if rng.random() < 0.3:
+            items.insert(rng.randint(0, len(items)), (Command(site("work", "S")), (rng.randint(0, 50), 50, None)))
+        prime = [(Command(site("set", two, one), flag=1), None) for one, two in zip(pipes, pipes[1:])]
+        drain = [(Command(site("wait", one, two), flag=1), None) for one, two in zip(pipes, pipes[1:])]
+        send = (Command(site("signal", pipes[-1]), flag=cross), None)
+        take = (Command(site("await", "S"), flag=1 - cross), None)
+        return prime, items, drain, send, take
+
+    parts = {kind: body(0 if kind == "aic" else 1) for kind in dict.fromkeys(kinds)}
+    streams, prices = [], []
+    trips = rng.choice([1, 3, 20, 60])
+    for block in range(rng.choice([1, 1, 2, 5])):
+        mine = trips if rng.random() < 0.7 else max(1, trips - rng.randint(0, 2))
+        for number, kind in enumerate(kinds):
+            prime, items, drain, send, take = parts[kind]
+            one = [*([take] if mixed and kind == "aiv" else []), *items, *([send] if mixed else []), *([take] if mixed and kind == "aic" else [])]
+            every = [*prime, *one * mine, *drain]
+            streams.append(Stream(Core(kind, block, max(0, number - 1) if mixed else 0), [command for command, _ in every]))
+            prices.append([price for _, price in every])
+    costs = Costs(*(rng.randint(0, 30) for _ in range(5)), {name: rate * rng.randint(1, 4) for name, rate in RATES.items()})
+    return Program("loops", rng.choice(["a3", "a5"]), streams, sites), prices, costs
+
+
+def outcome(function, planned):
+    """The columns of a run, or what it raises."""
+    try:
+        timeline = function(planned)
+    except (SyncError, DeadlockError) as error:
+        return type(error), str(error)
+    return [[times.tolist() for times in column] for column in (timeline.start, timeline.end, timeline.complete)], timeline.counters, timeline.links
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_fast_and_reference_engine_agree(seed):
+    planned = plan(*looped(seed))
+    assert planned.untimed
+    assert outcome(lambda p: run(p, compiled=False), planned) == outcome(run_reference, planned)
+
+
+def test_compiled_and_python_engine_agree():
+    pytest.importorskip("numba")
+    for seed in range(120):
+        planned = plan(*looped(seed))
+        assert outcome(lambda p: run(p, compiled=True), planned) == outcome(lambda p: run(p, compiled=False), planned), seed
+
+
+def test_alike_cores_are_simulated_once():
+    program, prices, costs = looped(5)
+    streams = [Stream(Core(s.core.kind, block, s.core.sub), s.commands) for block in range(3) for s in program.streams if s.core.block == 0]
+    column = [p for s, p in zip(program.streams, prices) if s.core.block == 0]
+    planned = plan(Program("copies", program.arch, streams, program.sites), column * 3, costs)
+    assert len(planned.streams) < len(streams)
+    assert int(planned.copies.sum()) == len(streams)
+    assert np.array_equal(np.bincount(planned.stands_for), planned.copies)
