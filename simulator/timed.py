@@ -4,6 +4,7 @@ Plain data but for the functions made from the source, so that it can be kept on
 has not seen.
 """
 
+import marshal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,6 +63,13 @@ class TimeForm:
     arguments: list[tuple[str, str | None]]
     marks: dict[int, int]
     code: Any = field(default=None, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"code": None if self.code is None else marshal.dumps(self.code)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.code = None if self.code is None else marshal.loads(self.code)
 
     def functions(self, table: Codes) -> tuple[Callable[..., None], Callable[..., tuple]]:
         """(stream, key), bound to the table that their numbers refer to."""
