@@ -13,8 +13,8 @@ from typing import Any
 
 from ptoc.simulator.program import Program
 
-from . import cache
-from .result import Result
+from .cache import digest_of, folder, key_of, load, store
+from .result import Result, sync_counts
 from .timed_kernel import TimedKernel
 
 
@@ -35,9 +35,9 @@ class Request:
 def run_timed(kernel: str, chip: str, definitions: dict[str, str], case: str | None, cores: int | None, sync: str, allow_unvalidated: bool) -> Result:
     """Time alone of what a command line names; see api.run.  Raises: PtocError."""
     key = _request_key(kernel, chip, definitions, case, cores, sync)
-    request = cache.load(key) if key else None
-    if isinstance(request, Request) and all(cache.digest_of(path) == digest for path, digest in request.depends):
-        timed = cache.load(request.kernel)
+    request = load(key) if key else None
+    if isinstance(request, Request) and all(digest_of(path) == digest for path, digest in request.depends):
+        timed = load(request.kernel)
         if isinstance(timed, TimedKernel):
             result = _run(request, timed, chip, lambda program: _fill(program, kernel, chip, definitions, case, cores, sync))
             result.allow_unvalidated = allow_unvalidated
@@ -55,10 +55,10 @@ def _first_run(
 
     before = set(sys.modules)
     source = load_source(kernel)
-    depends = [(path, cache.digest_of(path)) for path in _local_files(kernel, before)]
+    depends = [(path, digest_of(path)) for path in _local_files(kernel, before)]
 
     def kept(parameters: dict[str, Any]) -> TimedKernel | None:
-        found = cache.load(_kernel_key(kernel, depends, parameters, chip, sync)) if key else None
+        found = load(_kernel_key(kernel, depends, parameters, chip, sync)) if key else None
         return found if isinstance(found, TimedKernel) else None
 
     arranged: Arranged = arrange(source, load_chip(chip), definitions, case, cores, {}, sync, values=False, kept=kept)
@@ -67,24 +67,22 @@ def _first_run(
         kernel_key = _kernel_key(kernel, depends, arranged.parameters, chip, sync)
         known = kept(arranged.parameters)
         if known is None or known.learned() < arranged.timed.learned():
-            cache.store(kernel_key, arranged.timed)
+            store(kernel_key, arranged.timed)
         extents = arranged.extents
-        cache.store(key, Request(kernel_key, result.kernel, depends, result.blocks, result.arguments, extents, result.flops, result.tolerance))
+        store(key, Request(kernel_key, result.kernel, depends, result.blocks, result.arguments, extents, result.flops, result.tolerance))
     return result
 
 
 def _run(request: Request, timed: TimedKernel, chip: str, fill: Callable[[Program], None]) -> Result:
-    def load() -> Any:
+    def loaded() -> Any:
         from ptoc.machine.chip import load_chip
 
         return load_chip(chip)
 
-    from .result import sync_counts
-
     learned = timed.learned()
-    program, timeline = timed.simulate(request.extents, request.blocks, {}, load, fill)
+    program, timeline = timed.simulate(request.extents, request.blocks, {}, loaded, fill)
     if timed.learned() > learned:
-        cache.store(request.kernel, timed)
+        store(request.kernel, timed)
     result = Result(request.name, timed.chip, request.blocks, request.values, program, timeline)
     result.flops, result.tolerance, result.sync = request.flops, request.tolerance, sync_counts(program, False)
     return result
@@ -102,19 +100,19 @@ def _fill(program: Program, kernel: str, chip: str, definitions: dict[str, str],
 
 def _request_key(kernel: str, chip: str, definitions: dict[str, str], case: str | None, cores: int | None, sync: str) -> str:
     """"" where the request cannot be kept: without a cache, or with files among the definitions."""
-    if cache.folder() is None or any(str(value).endswith(".npy") for value in definitions.values()):
+    if folder() is None or any(str(value).endswith(".npy") for value in definitions.values()):
         return ""
-    return cache.key_of("request", _named(kernel), _chip_part(chip), sorted(definitions.items()), case, cores, sync)
+    return key_of("request", _named(kernel), _chip_part(chip), sorted(definitions.items()), case, cores, sync)
 
 
 def _kernel_key(kernel: str, depends: list[tuple[str, str]], parameters: dict[str, Any], chip: str, sync: str) -> str:
-    return cache.key_of("kernel", _named(kernel), depends, sorted(parameters.items()), _chip_part(chip), sync)
+    return key_of("kernel", _named(kernel), depends, sorted(parameters.items()), _chip_part(chip), sync)
 
 
 def _named(kernel: str) -> tuple[str, ...]:
     """A kernel's name and, for one in a file, the file's digest."""
     path = kernel.partition(":")[0]
-    return (kernel, str(Path(path).absolute()), cache.digest_of(path)) if path.endswith((".py", ".pto", ".mlir")) else (kernel,)
+    return (kernel, str(Path(path).absolute()), digest_of(path)) if path.endswith((".py", ".pto", ".mlir")) else (kernel,)
 
 
 def _chip_part(chip: str) -> tuple[str, ...]:
@@ -124,7 +122,7 @@ def _chip_part(chip: str) -> tuple[str, ...]:
     parts, path, seen = [chip], Path(chip), set()
     while path not in seen:
         seen.add(path)
-        parts.append(cache.digest_of(path))
+        parts.append(digest_of(path))
         base = re.search(r"^base:\s*[\"']?([^\s\"'#]+)", path.read_text(errors="replace"), re.M) if path.is_file() else None
         if base is None:
             break
