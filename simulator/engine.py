@@ -28,15 +28,13 @@ from ptoc.dialect.errors import DeadlockError, SyncError
 
 from .costs import COUNTER_MAX, CROSS_CORE_FLAGS, Costs, Prices
 from .deadlock import explain
+from .extrapolate import cross, shortened, timeline_of
 from .misuse import check_counters, check_flags, overflow
 from .plan import QUEUES, SET, WAIT, Plan, plan
 from .program import Program
 from .reference import Reference
+from .state import State
 from .timeline import PIPES, Timeline
-from .walk import walk
-
-COMPILED_FROM = 600_000
-"""Commands from which on compiling, or loading what was compiled, pays."""
 
 __all__ = ["Costs", "Prices", "schedule"]
 
@@ -50,82 +48,43 @@ def schedule(program: Program, prices: Prices, costs: Costs) -> Timeline:
     planned = plan(program, prices, costs)
     if not planned.untimed:
         return run_reference(planned)
-    return run(planned, planned.code.size >= COMPILED_FROM)
+    return run_repeating(planned) or run(planned)
 
 
-def run(planned: Plan, compiled: bool) -> Timeline:
-    """The timeline of a plan, by the compiled engine or by the same one in Python."""
+def run(planned: Plan, compiled: bool | None = None) -> Timeline:
+    """The timeline of a plan, command by command, by the compiled engine or by the same one in Python; by its size where nothing is said."""
     state = State(planned, compiled)
     state.walk(planned.qstart[1:])
-    return finish(planned, state)
+    finish(planned, state)
+    return Timeline.of_plan(planned, *state.columns())
 
 
-class State:
-    """Arrays (lists, for Python) that `walk` works on."""
+def run_repeating(planned: Plan) -> Timeline | None:
+    """The timeline of a plan, with what repeats itself walked only until it is certain to; None where nothing is gained.
 
-    def __init__(self, planned: Plan, compiled: bool) -> None:
-        self.compiled = compiled
-        wrap = np.ascontiguousarray if compiled else np.ndarray.tolist
-        narrow = np.int32 if planned.code.size < 2**31 else np.int64
-        size, queues = planned.code.size, len(planned.streams) * QUEUES
-        table = planned.table
-        self.commands = (
-            *(wrap(array.astype(narrow)) for array in (planned.order, planned.qstart, planned.first, planned.hold)), wrap(planned.code),
-            *(wrap(array.astype(narrow)) for array in (planned.partner, planned.signals, planned.signal_start)),
-        )  # fmt: skip
-        classes, works, sharing = _sharing(planned)
-        self.table = tuple(map(wrap, (table.kind, table.occupancy, table.latency, table.peer, table.flag, classes, works)))
-        starts = np.concatenate(([0], np.cumsum([len(p) for p in planned.peers], dtype=np.int64)))
-        peers = np.array([p for peers in planned.peers for p in peers], np.int64)
-        self.cores = tuple(map(wrap, (planned.copies, starts, peers)))
-        costs = planned.costs
-        self.costs = (costs.issue, costs.set_flag, costs.wait_flag, costs.barrier, costs.signal)
-        self.sharing = tuple(map(wrap, sharing))
-        self.times = tuple(wrap(np.full(size, -1, np.int64)) for _ in range(3))
-        zeros = np.zeros(queues, np.int64)
-        self.queues = tuple(wrap(array) for array in (planned.qstart[:-1].astype(np.int64), zeros, zeros.copy(), zeros.copy()))
-
-    def walk(self, limit: np.ndarray) -> None:
-        """Runs every queue up to its limit."""
-        function = walk
-        if self.compiled:
-            from .compiled import compiled_walk
-
-            function = compiled_walk()
-        limits = limit.astype(np.int64) if self.compiled else limit.tolist()
-        function(self.commands, self.table, self.cores, self.costs, self.sharing, self.times, self.queues, limits)
-
-    def columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """start, end, complete of every command."""
-        return tuple(np.asarray(times, np.int64) for times in self.times)
+    Raises nothing: what is wrong is found again, and told, by a walk over everything.
+    """
+    for short in shortened(planned):
+        state = State(short)
+        jump = cross(short, state)
+        if jump is None:
+            continue
+        try:
+            finish(short, state)
+        except (SyncError, DeadlockError):
+            return None
+        return timeline_of(planned, short, state, jump)
+    return None
 
 
-def _sharing(planned: Plan) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
-    """(class and work by code, arrays of the classes of demand); see walk.walk."""
-    capacity = planned.costs.capacity
-    resources = {name: number for number, name in enumerate(capacity)}
-    classes: dict[tuple, int] = {}
-    of_code, works = np.zeros(len(planned.table.rows), np.int64), np.zeros(len(planned.table.rows), np.int64)
-    for code, demand in enumerate(planned.table.demands):
-        if demand is not None:
-            of_code[code] = classes.setdefault((demand[0], demand[1]), len(classes))
-            works[code] = demand[2]
-    uses = [use for _, uses in classes for use in uses]
-    starts = np.concatenate(([0], np.cumsum([len(uses) for _, uses in classes], dtype=np.int64)))
-    arrays = ([rate for rate, _ in classes], starts, [resources[name] for name, _ in uses], [weight for _, weight in uses], list(capacity.values()))
-    state = (np.zeros(len(classes), np.int64) for _ in range(4))
-    return of_code, works, (*(np.array(a, np.int64) for a in arrays), *state)
-
-
-def finish(planned: Plan, state: State) -> Timeline:
-    """The timeline of a walk that has come to its end.  Raises SyncError, DeadlockError."""
-    start, end, complete = state.columns()
+def finish(planned: Plan, state: State) -> None:
+    """Raises SyncError and DeadlockError for what is wrong at the end of a walk."""
+    _, end, complete = state.columns()
     check_counters(planned, end, complete)
     check_flags(planned, end, complete)
     position = np.asarray(state.queues[0])
     if (position < planned.qstart[1:]).any():
         raise DeadlockError(_deadlock(planned, position, complete, end))
-    return Timeline.of_plan(planned, start, end, complete)
 
 
 def run_reference(planned: Plan) -> Timeline:

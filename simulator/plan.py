@@ -4,7 +4,7 @@ Cores are alike if their block holds the same streams; of alike cores the first 
 bandwidth.  Commands are numbered through all simulated streams; queue q of stream s is number s * len(PIPES) + pipe.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +13,7 @@ from ptoc.dialect.errors import SimulationError, SyncError
 
 from .costs import CROSS_CORE_FLAGS, LARGEST_TRANSFER, WEIGHT, Costs, Demand, Prices, demand_of
 from .program import Codes, Command, Program, Site, Stream, Track
+from .repeats import Cut
 from .timeline import PIPES, queue_of
 
 WORK, SHARED, SET, WAIT, BARRIER, BARRIER_ALL, SIGNAL, AWAIT = range(8)
@@ -41,7 +42,7 @@ class Table:
 class Plan:
     """`streams`: numbers of the simulated streams; `stands_for[n]`: position among them of the stream that is simulated for stream n.
 
-    first[s] to first[s + 1]: commands of simulated stream s.  order: commands by queue, qstart where each queue begins.  hold: the last
+    tracks: of each simulated stream.  cuts: what was left out of it.  order: commands by queue, qstart where each queue begins.  hold: the last
     earlier command of the scalar unit's queue, -1 for none.  partner: of a set its wait, of a wait its set, -1 for none; of an await how
     many awaits of its flag came before.  signals: by (stream, flag), from signal_start on.  copies: cores that a stream stands for.
     peers: the other kind's simulated streams of the block.  untimed: a counter is raised or awaited by more than one queue of a core, so
@@ -55,9 +56,27 @@ class Plan:
     stands_for: list[int]
     copies: np.ndarray
     peers: list[list[int]]
-    first: np.ndarray
-    code: np.ndarray
     tracks: list[Track]
+    cuts: list[Cut | None] = field(default_factory=list)
+
+    def shortened(self, cuts: list[Cut | None]) -> "Plan":
+        """The plan with parts of repeats left out."""
+        return replace(self, tracks=[cut.track if cut else track for cut, track in zip(cuts, self.tracks)], cuts=cuts)
+
+    @cached_property
+    def first(self) -> np.ndarray:
+        """Where the commands of each simulated stream begin, and where they all end."""
+        return np.concatenate(([0], np.cumsum([len(track) for track in self.tracks], dtype=np.int64)))
+
+    @cached_property
+    def code(self) -> np.ndarray:
+        """Code of every command."""
+        return np.concatenate([track.codes for track in self.tracks]) if self.tracks else np.zeros(0, np.int32)
+
+    @cached_property
+    def contended(self) -> bool:
+        """True if transfers may have to share bandwidth."""
+        return any((self.table.kind[track.used] == SHARED).any() for track in self.tracks)
 
     @cached_property
     def kind(self) -> np.ndarray:
@@ -110,6 +129,15 @@ class Plan:
         return np.flatnonzero(self.kind == kind)
 
     @cached_property
+    def index(self) -> np.ndarray:
+        """Number of every command in its whole stream; of those kept of a repeat, as if the first periods were kept."""
+        index = np.arange(self.code.size) - self.first[self.stream]
+        for number, cut in enumerate(self.cuts):
+            if cut:
+                index[self.first[number] + cut.high : self.first[number + 1]] += cut.left_out * cut.period
+        return index
+
+    @cached_property
     def partner(self) -> np.ndarray:
         """See the class.  The k-th set of a flag releases the k-th wait: its sets sit in one in-order queue, and so do its waits."""
         partner = np.full(self.code.size, -1, np.int64)
@@ -158,7 +186,7 @@ class Plan:
         """True if which signal an await takes does not depend on times."""
         table = self.table
         for track in {id(track): track for track in self.tracks}.values():
-            used = np.unique(track.codes)
+            used = track.used
             for kind in (SIGNAL, AWAIT):
                 pairs = {(int(table.flag[c]), int(table.queue[c])) for c in used if table.kind[c] == kind}
                 if len(pairs) > len({flag for flag, _ in pairs}):
@@ -180,10 +208,7 @@ def plan(program: Program, prices: Prices, costs: Costs) -> Plan:
         blocks.setdefault((core.block, core.kind == "aic"), []).append(at[number])
     cores = [program.streams[number].core for number in streams]
     peers = [blocks.get((core.block, core.kind != "aic"), []) for core in cores]
-    codes = [tracks[number].codes for number in streams]
-    first = np.concatenate(([0], np.cumsum([len(c) for c in codes], dtype=np.int64)))
-    code = np.concatenate(codes) if codes else np.zeros(0, np.int32)
-    result = Plan(program, costs, table, streams, stands_for, np.array(copies, np.int64), peers, first, code, [tracks[n] for n in streams])
+    result = Plan(program, costs, table, streams, stands_for, np.array(copies, np.int64), peers, [tracks[n] for n in streams])
     _drop_idle_limits(result)
     return result
 
@@ -214,9 +239,10 @@ def _tracks(program: Program, prices: Prices, costs: Costs) -> tuple[list[Track]
 
 
 def _whole(codes: np.ndarray) -> Track:
-    track = Track(Codes(), np.zeros(0, np.int32))
-    track.codes = codes
-    return track
+    """A track of chunks of one command each."""
+    table = Codes()
+    table.chunks = [(code,) for code in range(int(codes.max(initial=-1)) + 1)]
+    return Track(table, codes)
 
 
 def _table(program: Program, rows: list[tuple[Site, int, tuple | None]], costs: Costs) -> Table:
@@ -263,7 +289,7 @@ def _alike(program: Program, tracks: list[Track]) -> tuple[list[int], list[int],
     by_track: dict[int, int] = {}
     for track in tracks:
         if id(track) not in by_track:
-            by_track[id(track)] = contents.setdefault(track.codes.tobytes(), len(contents))
+            by_track[id(track)] = contents.setdefault(track.content, len(contents))
     blocks: dict[int, list[int]] = {}
     for number, stream in enumerate(program.streams):
         blocks.setdefault(stream.core.block, []).append(number)
@@ -292,9 +318,8 @@ def _drop_idle_limits(plan: Plan) -> None:
         return
     most = dict.fromkeys(capacity, 0)
     for track, copies in zip(plan.tracks, plan.copies.tolist()):
-        used = np.unique(track.codes)
         peaks: dict[tuple[int, str], int] = {}
-        for code in used.tolist():
+        for code in track.used.tolist():
             if table.demands[code] is not None:
                 rate, uses, _ = table.demands[code]
                 for name, weight in uses:

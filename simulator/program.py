@@ -120,6 +120,17 @@ class Track:
         at = np.arange(int(counts.sum())) + np.repeat(begins[self.chunks] - self.offsets[:-1], counts)
         return pool[at]
 
+    @cached_property
+    def used(self) -> np.ndarray:
+        """The codes that occur."""
+        chunks = self.table.chunks
+        return np.unique(np.fromiter((code for chunk in np.unique(self.chunks).tolist() for code in chunks[chunk]), np.int64))
+
+    @property
+    def content(self) -> bytes:
+        """Streams of one table with the same content are the same."""
+        return self.chunks.tobytes()
+
     def __len__(self) -> int:
         return int(self.offsets[-1])
 

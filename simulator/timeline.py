@@ -4,6 +4,7 @@ start: the command is at the head of its queue and its queue is free; end: the q
 complete: flags, barriers and readers see the result (latency).  For a wait, start is when it began to hold its queue.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -66,9 +67,9 @@ class Timeline:
     """
 
     program: Program
-    start: list[np.ndarray]
-    end: list[np.ndarray]
-    complete: list[np.ndarray]
+    start: Sequence[np.ndarray]
+    end: Sequence[np.ndarray]
+    complete: Sequence[np.ndarray]
     counters: dict[tuple[Core, int], int] = field(default_factory=dict)
     plan: Any = field(default=None, repr=False)
 
@@ -91,13 +92,13 @@ class Timeline:
         result: dict[tuple[Core, str], int] = {}
         known: dict[int, dict[str, int]] = {}
         for number, stream in enumerate(self.program.streams):
-            key = id(self.start[number])
+            key = number if self.plan is None else self.plan.stands_for[number]
             if key not in known:
-                known[key] = self._busy(number)
+                known[key] = self.occupied(number)
             result |= {(stream.core, pipe): fs for pipe, fs in known[key].items()}
         return result
 
-    def _busy(self, number: int) -> dict[str, int]:
+    def occupied(self, number: int) -> dict[str, int]:
         """Pipe to the time that one core's work occupied it, in the order of first use."""
         sites, rows = self._sites(number)
         taken = self.end[number] - self.start[number]
@@ -148,16 +149,13 @@ class Timeline:
         for column, times in zip(columns, (start, end, complete)):
             parts = [times[low:high] for low, high in zip(plan.first[:-1].tolist(), plan.first[1:].tolist())]
             column += [parts[simulated] for simulated in plan.stands_for]
-        timeline = Timeline(plan.program, *columns, {}, plan)
-        timeline.counters = _rest(timeline)
-        return timeline
+        return Timeline(plan.program, *columns, unawaited(plan), plan)
 
 
-def _rest(timeline: Timeline) -> dict[tuple[Core, int], int]:
+def unawaited(plan: Any) -> dict[tuple[Core, int], int]:
     """Cross-core signals that nobody awaited."""
     result = {}
-    plan = timeline.plan
-    for number, stream in enumerate(timeline.program.streams):
+    for number, stream in enumerate(plan.program.streams):
         receiver = plan.stands_for[number]
         awaits = np.bincount(plan.table.flag[plan.code[plan.awaits_of(receiver)]], minlength=CROSS_CORE_FLAGS)
         for flag in range(CROSS_CORE_FLAGS):

@@ -7,45 +7,46 @@ Kinds are those of `plan.py` and written as numbers here, where they are compare
 3 wait, 4 barrier, 5 barrier of all, 6 signal, 7 await.
 """
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
-READY, STARVED, WAITING, AWAITING, HELD, FLYING, STUCK = range(7)
+READY, STARVED, WAITING, AWAITING, HELD, STUCK, COMING, FLYING = range(8)
 QUEUES = 7  # of a core
 FLAGS = 16  # cross-core flags of a core
 WEIGHT = 20  # see costs.py
 REBASE = 1 << 60  # work served to a class since it came up at which it is counted from 0 again
 
 
-def walk(commands, table, cores, costs, sharing, times, state, limit):
-    """Runs every queue up to its `limit`, a position in `order`; a queue's state and times say where it stands.  Returns the time of the last event.
+def walk(commands, table, cores, costs, sharing, times, state, limit, now, pause):
+    """Runs every queue up to its `limit`, a position in `order`; a queue's state and times say where it stands.
 
-    commands: order, qstart, first, hold, code, partner, signals, signal_start.  table, by code: kind, occupancy, latency, peer, flag, class,
-    work.  cores: copies, peer_start, peers.  costs: issue, set_flag, wait_flag, barrier, signal.  sharing, by class: demand, use_start and,
-    from there on, use_resource, use_weight; capacity by resource.  times, by command, -1 where it has not run: start, end, complete.
-    state, by queue: position, free, done, what it waits for.
+    Returns the time up to which transfers were followed, from which another call goes on.  With `pause` it also returns when a queue has
+    come to its limit, before anything is decided that a command beyond a limit could have a part in.
+
+    commands: order, qstart, index (in its stream), hold, code, partner, signals, signal_start.  table, by code: kind, occupancy, latency,
+    peer, flag, class, work.  cores: copies, peer_start, peers.  costs: issue, set_flag, wait_flag, barrier, signal.  sharing, by class:
+    demand, use_start and, from there on, use_resource, use_weight; capacity by resource; by class again what is going on: served, rate,
+    least goal, members.  times, by command, -1 where it has not run: start, end, complete.  state, by queue: position, free, done, what it
+    waits for, and the goal of its transfer: what its class must have been served for it to end.
     """
-    order, qstart, first, hold, code, partner, signals, signal_start = commands
+    order, qstart, index, hold, code, partner, signals, signal_start = commands
     kinds, occupancies, latencies, set_peers, flags, classes, works = table
     copies, peer_start, peers = cores
     issue, set_flag, wait_flag, barrier, signal = costs
     demands, use_start, use_resource, use_weight, capacity, served, rates, least, members = sharing
     start, end, complete = times
-    position, free, done, waits = state
-    goal = [0] * len(position)  # of a flying queue: what its class must have been served for it to end
-    ready = [q for q in range(len(position)) if position[q] < limit[q]]
-    heap = [(0, 0)]
-    heap.pop()
-    flying = [0]
-    flying.pop()
-    live = [0]
-    live.pop()
-    now = next_end = 0
-    changed = False
+    position, free, done, waits, goal = state
+    ready = [q for q in range(len(position)) if position[q] < limit[q] and waits[q] < COMING]
+    heap = [(start[order[position[q]]], q) for q in range(len(position)) if waits[q] == COMING]
+    heapify(heap)
+    flying = [q for q in range(len(position)) if waits[q] == FLYING]
+    live = [x for x in range(len(members)) if members[x] > 0]
+    next_end = now
+    changed = True
+    hit = False
     while True:
         while len(ready):
             q = ready.pop()
             s = q // QUEUES
-            base = first[s]
             at, last = position[q], limit[q]
             f, d = free[q], done[q]
             scalar = q == s * QUEUES
@@ -54,12 +55,12 @@ def walk(commands, table, cores, costs, sharing, times, state, limit):
                 g = order[at]
                 h = hold[g]
                 if h < 0:
-                    t = issue * (g - base + 1)
+                    t = issue * (index[g] + 1)
                 elif end[h] < 0:
                     mine = STARVED
                     break
                 else:
-                    t = end[h] + issue * (g - h)
+                    t = end[h] + issue * (index[g] - index[h])
                 if f > t:
                     t = f
                 start[g] = t
@@ -82,7 +83,7 @@ def walk(commands, table, cores, costs, sharing, times, state, limit):
                     f = e = (t if t > d else d) + barrier
                 elif k == 1:
                     heappush(heap, (t, q))
-                    mine = FLYING
+                    mine = COMING
                     break
                 elif k == 5:
                     e = t if t > d else d
@@ -137,9 +138,12 @@ def walk(commands, table, cores, costs, sharing, times, state, limit):
                             waits[w] = READY
                             ready.append(w)
             position[q], free[q], done[q], waits[q] = at, f, d, mine
+            hit = hit or (at >= last and last < qstart[q + 1])
             if not scalar and waits[s * QUEUES] == HELD:
                 waits[s * QUEUES] = READY
                 ready.append(s * QUEUES)
+        if pause and hit:
+            return now
         if len(flying) and (len(heap) == 0 or heap[0][0] != now):
             if changed:
                 changed = False
@@ -218,6 +222,7 @@ def walk(commands, table, cores, costs, sharing, times, state, limit):
             least[x] = goal[q]
         members[x] += copies[q // QUEUES]
         flying.append(q)
+        waits[q] = FLYING
         changed = True
 
 

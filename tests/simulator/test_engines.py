@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from ptoc.dialect.errors import DeadlockError, SyncError
-from ptoc.simulator.engine import Costs, run, run_reference
+from ptoc.simulator import extrapolate, state
+from ptoc.simulator.engine import Costs, run, run_reference, run_repeating
 from ptoc.simulator.plan import plan
-from ptoc.simulator.program import Command, Core, Program, Site, Stream
+from ptoc.simulator.program import Codes, Command, Core, Program, Site, Stream, Track
 
 PIPES = ("S", "MTE2", "MTE1", "M", "V", "FIX", "MTE3")
 RATES = {"l2": 3 * 10**15, "hbm": 2 * 10**15}
 
 
-def looped(seed):
+def looped(seed, longest=60):
     """(program, prices, costs): blocks of a cube and up to two vector cores, or vector cores alone, in loops that share bandwidth."""
     rng = random.Random(seed)
     mixed = rng.random() < 0.6
@@ -52,18 +53,33 @@ def looped(seed):
         return prime, items, drain, send, take
 
     parts = {kind: body(0 if kind == "aic" else 1) for kind in dict.fromkeys(kinds)}
-    streams, prices = [], []
-    trips = rng.choice([1, 3, 20, 60])
+    extra = {kind: [(Command(site("work", rng.choice(PIPES[1:]))), (rng.randint(0, 200), 200, None))] for kind in parts}
+    streams, prices, table = [], {}, Codes()
+    trips = rng.choice([1, 3, longest // 3, longest])
+    every = rng.choice([1, 1, 2, 3])
     for block in range(rng.choice([1, 1, 2, 5])):
         mine = trips if rng.random() < 0.7 else max(1, trips - rng.randint(0, 2))
         for number, kind in enumerate(kinds):
             prime, items, drain, send, take = parts[kind]
             one = [*([take] if mixed and kind == "aiv" else []), *items, *([send] if mixed else []), *([take] if mixed and kind == "aic" else [])]
-            every = [*prime, *one * mine, *drain]
-            streams.append(Stream(Core(kind, block, max(0, number - 1) if mixed else 0), [command for command, _ in every]))
-            prices.append([price for _, price in every])
-    costs = Costs(*(rng.randint(0, 30) for _ in range(5)), {name: rate * rng.randint(1, 4) for name, rate in RATES.items()})
-    return Program("loops", rng.choice(["a3", "a5"]), streams, sites), prices, costs
+            parts_of_stream = [(False, prime), *((True, one if trip % every else [*one, *extra[kind]]) for trip in range(mine)), (False, drain)]
+            for command, price in (item for _, part in parts_of_stream for item in part):
+                prices[command.site] = price
+            core = Core(kind, block, max(0, number - 1) if mixed else 0)
+            streams.append(Stream(core, [command for _, part in parts_of_stream for command, _ in part], track_of(table, parts_of_stream)))
+    costs = Costs(*(rng.choice([0, rng.randint(0, 30)]) for _ in range(5)), {name: rate * rng.randint(1, 4) for name, rate in RATES.items()})
+    return Program("loops", rng.choice(["a3", "a5"]), streams, sites, codes=table), lambda command: prices[command.site], costs
+
+
+def track_of(table, parts):
+    """A track of (begins an iteration, commands) parts."""
+    if not table.chunks:
+        table.chunks.append(())
+    chunks = []
+    for begins, part in parts:
+        chunks += [0] if begins else []
+        chunks.append(table.chunk(tuple(table.code(command.site, command.flag) for command, _ in part)))
+    return Track(table, np.array(chunks, np.int32), {0: 0})
 
 
 def outcome(function, planned):
@@ -91,9 +107,33 @@ def test_compiled_and_python_engine_agree():
 
 def test_alike_cores_are_simulated_once():
     program, prices, costs = looped(5)
-    streams = [Stream(Core(s.core.kind, block, s.core.sub), s.commands) for block in range(3) for s in program.streams if s.core.block == 0]
-    column = [p for s, p in zip(program.streams, prices) if s.core.block == 0]
-    planned = plan(Program("copies", program.arch, streams, program.sites), column * 3, costs)
+    streams = [Stream(Core(s.core.kind, block, s.core.sub), s.commands, s.track) for block in range(3) for s in program.streams if s.core.block == 0]
+    planned = plan(Program("copies", program.arch, streams, program.sites, codes=program.codes), prices, costs)
     assert len(planned.streams) < len(streams)
     assert int(planned.copies.sum()) == len(streams)
     assert np.array_equal(np.bincount(planned.stands_for), planned.copies)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_repeats_that_are_left_out_are_what_would_have_been_walked(monkeypatch, compiled):
+    if compiled:
+        pytest.importorskip("numba")
+    monkeypatch.setattr(extrapolate, "WORTH", 10)
+    monkeypatch.setattr(extrapolate, "KEPT", ((8, 1), (30, 1)))
+    monkeypatch.setattr(state, "COMPILED_FROM", 0 if compiled else 10**9)
+    crossed = shared = drifted = 0
+    for seed in range(500):
+        planned = plan(*looped(seed, longest=240))
+        timeline = run_repeating(planned)
+        if timeline is None:
+            continue
+        walked = run(planned, compiled=False)
+        for one, other in zip((timeline.start, timeline.end, timeline.complete), (walked.start, walked.end, walked.complete)):
+            assert all(np.array_equal(one[n], other[n]) for n in range(len(planned.stands_for))), seed
+        assert (timeline.makespan, timeline.busy(), timeline.counters) == (walked.makespan, walked.busy(), walked.counters), seed
+        crossed += 1
+        shared += planned.contended
+        drifted += len({int(d) for later in timeline._jump.later.values() for d in later[0]}) > 1
+    assert crossed > 100
+    assert shared > 10
+    assert drifted > 10
