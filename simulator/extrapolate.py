@@ -30,8 +30,10 @@ from .walk import COMING, FLYING
 WORTH = 20_000
 """Commands that must be saved for it to be tried."""
 
-KEPT = ((6, 2_000), (24, 20_000), (96, 200_000))
-"""Tries: periods that stay at least, and commands of a stream at least."""
+KEPT = (6, 2_000)
+"""Periods and commands of a stream that stay at least in the first try; a further one keeps MORE times as many."""
+
+MORE = 3
 
 WINDOWS = 3
 
@@ -51,8 +53,9 @@ def shortened(plan: Plan) -> Iterator[Plan]:
     known: dict[int, Repeat | None] = {}
     for track in plan.tracks:
         if id(track) not in known:
-            known[id(track)] = find_repeat(track, KEPT[0][0])
-    for kept, commands in KEPT:
+            known[id(track)] = find_repeat(track, KEPT[0])
+    kept, commands = KEPT
+    while True:
         cuts, saved = [None] * len(plan.tracks), 0
         for group in groups(plan):
             repeats = {s: known[id(plan.tracks[s])] for s in group if known[id(plan.tracks[s])] is not None}
@@ -60,13 +63,14 @@ def shortened(plan: Plan) -> Iterator[Plan]:
             repeats = {s: r.again(step // r.step) for s, r in repeats.items()}
             periods = max([kept, *(-(-commands // max(1, _period(plan, s, r))) for s, r in repeats.items())])
             left_out = min((r.times - periods for r in repeats.values()), default=0)
-            if left_out > 0:
+            if 4 * left_out > max((r.times for r in repeats.values()), default=0):
                 for s, repeat in repeats.items():
                     cuts[s] = cut_out(plan.tracks[s], repeat, left_out)
                     saved += left_out * cuts[s].period
         if saved < WORTH:
             return
         yield plan.shortened(cuts)
+        kept, commands = kept * MORE, commands * MORE
 
 
 def _period(plan: Plan, simulated: int, repeat: Repeat) -> int:

@@ -119,7 +119,7 @@ def test_repeats_that_are_left_out_are_what_would_have_been_walked(monkeypatch, 
     if compiled:
         pytest.importorskip("numba")
     monkeypatch.setattr(extrapolate, "WORTH", 10)
-    monkeypatch.setattr(extrapolate, "KEPT", ((8, 1), (30, 1)))
+    monkeypatch.setattr(extrapolate, "KEPT", (8, 1))
     monkeypatch.setattr(state, "COMPILED_FROM", 0 if compiled else 10**9)
     crossed = shared = drifted = 0
     for seed in range(500):
