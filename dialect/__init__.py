@@ -6,12 +6,11 @@ Importing the package imports no MLIR: element types, layouts and errors are the
 from typing import Any
 
 
-def __getattr__(name: str) -> Any:
-    if name == "new_context":
-        from .context import new_context
+def new_context() -> Any:
+    """A fresh MLIR context that knows the pto and sim dialects; see context.py."""
+    from . import context
 
-        return new_context
-    raise AttributeError(f"module 'ptoc.dialect' has no attribute '{name}'")
+    return context.new_context()
 
 
-__all__ = ["new_context"]  # noqa: F822  (made on demand)
+__all__ = ["new_context"]

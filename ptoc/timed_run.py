@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ptoc.simulator.cache import digest_of, folder, key_of, load, store
 from ptoc.simulator.program import Program
 
-from .cache import digest_of, folder, key_of, load, store
 from .result import Result, sync_counts
 from .timed_kernel import TimedKernel
 

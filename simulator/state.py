@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .compiled import can_compile, compiled_walk
 from .plan import QUEUES, Plan
 from .walk import walk
 
@@ -13,7 +14,7 @@ class State:
     """Arrays (lists, for Python) that `walk` works on."""
 
     def __init__(self, planned: Plan, compiled: bool | None = None) -> None:
-        compiled = planned.code.size >= COMPILED_FROM if compiled is None else compiled
+        compiled = planned.code.size >= COMPILED_FROM and can_compile() if compiled is None else compiled
         self.compiled, self.now = compiled, 0
         wrap = np.ascontiguousarray if compiled else np.ndarray.tolist
         narrow = np.int32 if planned.code.size < 2**31 else np.int64
@@ -37,11 +38,7 @@ class State:
 
     def walk(self, limit: np.ndarray, pause: bool = False) -> None:
         """Runs every queue up to its limit; with `pause` until one has come there."""
-        function = walk
-        if self.compiled:
-            from .compiled import compiled_walk
-
-            function = compiled_walk()
+        function = compiled_walk() if self.compiled else walk
         limits = limit.astype(np.int64) if self.compiled else limit.tolist()
         self.now = function(self.commands, self.table, self.cores, self.costs, self.sharing, self.times, self.queues, limits, self.now, pause)
 

@@ -1,13 +1,11 @@
 """The hot loop of the timing engine: one text that runs as Python on lists and, compiled by numba (`compiled.py`), on arrays.
 
 Rules: `engine.py`.  Method: a queue runs ahead on its own for as long as nothing outside can change its times.  Only starts of shared
-transfers go through a heap, by (time, queue); one is taken when no queue can run ahead any more, so nothing earlier can appear.
+transfers are taken one by one, by (time, queue), each when no queue can run ahead any more, so that nothing earlier can appear.
 
 Kinds are those of `plan.py` and written as numbers here, where they are compared for every command: 0 work, 1 shared transfer, 2 set,
 3 wait, 4 barrier, 5 barrier of all, 6 signal, 7 await.
 """
-
-from heapq import heapify, heappop, heappush
 
 READY, STARVED, WAITING, AWAITING, HELD, STUCK, COMING, FLYING = range(8)
 QUEUES = 7  # of a core
@@ -36,8 +34,11 @@ def walk(commands, table, cores, costs, sharing, times, state, limit, now, pause
     start, end, complete = times
     position, free, done, waits, goal = state
     ready = [q for q in range(len(position)) if position[q] < limit[q] and waits[q] < COMING]
-    heap = [(start[order[position[q]]], q) for q in range(len(position)) if waits[q] == COMING]
-    heapify(heap)
+    coming = [q for q in range(len(position)) if waits[q] == COMING]
+    first = -1  # of the coming ones the one that starts first
+    for q in coming:
+        if first < 0 or start[order[position[q]]] < start[order[position[first]]]:
+            first = q
     flying = [q for q in range(len(position)) if waits[q] == FLYING]
     live = [x for x in range(len(members)) if members[x] > 0]
     next_end = now
@@ -82,7 +83,10 @@ def walk(commands, table, cores, costs, sharing, times, state, limit, now, pause
                 elif k == 4:
                     f = e = (t if t > d else d) + barrier
                 elif k == 1:
-                    heappush(heap, (t, q))
+                    coming.append(q)
+                    if first < 0 or t < start[order[position[first]]] or (t == start[order[position[first]]] and q < first):
+                        first = q
+                    position[q] = at
                     mine = COMING
                     break
                 elif k == 5:
@@ -144,7 +148,7 @@ def walk(commands, table, cores, costs, sharing, times, state, limit, now, pause
                 ready.append(s * QUEUES)
         if pause and hit:
             return now
-        if len(flying) and (len(heap) == 0 or heap[0][0] != now):
+        if len(flying) and (first < 0 or start[order[position[first]]] != now):
             if changed:
                 changed = False
                 fill(live, demands, use_start, use_resource, use_weight, capacity, members, rates)
@@ -153,7 +157,7 @@ def walk(commands, table, cores, costs, sharing, times, state, limit, now, pause
                     t = now - (served[x] - least[x]) // rates[x]
                     if next_end < 0 or t < next_end:
                         next_end = t
-            if len(heap) == 0 or next_end <= heap[0][0]:
+            if first < 0 or next_end <= start[order[position[first]]]:
                 for x in live:
                     served[x] += rates[x] * (next_end - now)
                     least[x] = -1
@@ -198,9 +202,19 @@ def walk(commands, table, cores, costs, sharing, times, state, limit, now, pause
                 while len(live) > keep:
                     live.pop()
                 continue
-        if len(heap) == 0:
+        if first < 0:
             return now
-        t, q = heappop(heap)
+        q = first
+        t = start[order[position[q]]]
+        first = -1
+        keep = 0
+        for w in coming:
+            if w != q:
+                coming[keep] = w
+                keep += 1
+                if first < 0 or start[order[position[w]]] < start[order[position[first]]] or (start[order[position[w]]] == start[order[position[first]]] and w < first):
+                    first = w
+        coming.pop()
         if t != now:
             for x in live:
                 served[x] += rates[x] * (t - now)

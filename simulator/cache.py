@@ -1,4 +1,4 @@
-"""What ptoc keeps on disk between runs, by content: kernels as time sees them.
+"""What ptoc keeps on disk between runs, by content: kernels as time sees them, and the compiled engine.
 
 A folder of the user's (`PTOC_CACHE_DIR`, else ptoc in `XDG_CACHE_HOME` or ~/.cache); `PTOC_CACHE=off` switches it off.  An entry is
 written whole or not at all, carries its digest, and is dropped where that does not fit: neither concurrent runs nor a damaged file
@@ -43,9 +43,10 @@ def fingerprint() -> str:
     """Of ptoc itself, Python and the MLIR bindings: what was made by other ones is not found."""
     digest = hashlib.sha256(sys.version.encode())
     root = Path(__file__).resolve().parent
-    parts = ("dialect", "machine", "passes", "lowering", "simulator", "frontend", "kernels")
-    for place in (root, *(root.parent / part if (root.parent / part).is_dir() else root / part for part in parts)):
-        for path in sorted(place.rglob("*")):
+    parts = ("ptoc", "dialect", "machine", "passes", "lowering", "simulator", "frontend", "kernels")
+    for part in parts:  # beside this folder, in a checkout as where ptoc is installed (there `ptoc` is what holds them)
+        place = root.parent if part == "ptoc" and root.parent.name == "ptoc" else root.parent / part
+        for path in sorted([*place.glob("*.*"), *place.glob("*/*.*")]):
             if path.suffix in (".py", ".yaml"):
                 facts = path.stat()
                 digest.update(f"{path}:{facts.st_size}:{facts.st_mtime_ns};".encode())
@@ -69,18 +70,22 @@ def load(key: str) -> Any:
     path = base / key
     try:
         data = path.read_bytes()
-        head = len(MAGIC) + 32
-        if data[: len(MAGIC)] != MAGIC or hashlib.sha256(data[head:]).digest() != data[len(MAGIC) : head]:
-            raise ValueError("damaged")
-        value = pickle.loads(data[head:])
+        body = data[len(MAGIC) + 32 :]
+        whole = data == MAGIC + hashlib.sha256(body).digest() + body
+        if not whole:
+            return _drop(path)
+        value = pickle.loads(body)
         os.utime(path)
     except FileNotFoundError:
         return None
-    except Exception:  # whatever a damaged or outdated file makes of unpickling: it is made anew
-        with contextlib.suppress(OSError):
-            path.unlink()
-        return None
+    except (OSError, pickle.UnpicklingError, AttributeError, EOFError, ImportError, IndexError, TypeError, ValueError):
+        return _drop(path)  # what unpickling raises for what another version of Python or of a package wrote
     return value
+
+
+def _drop(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def store(key: str, value: Any) -> None:
