@@ -143,6 +143,10 @@ def _wait(process: subprocess.Popen) -> tuple[int, int, resource.struct_rusage]:
 
 def main() -> None:
     """Prints one line per measurement."""
+    print("whole commands, flash attention (second run)")
+    for s0, s1, cores in ((128, 8192, 1), (8192, 8192, 24), (131072, 131072, 24)):
+        command("run", "flash_attention", "--no-values", "-D", f"S0={s0}", "-D", f"S1={s1}", "--cores", str(cores))
+    command("run", "flash_attention", "-D", "S0=1024", "-D", "S1=1024", "--cores", "24")
     run(pipeline(10, 1, False), compiled=True)  # compiles
     print("one core, no contention")
     short, long = pipeline(5_000, 1, False), pipeline(500_000, 1, False)
@@ -160,10 +164,6 @@ def main() -> None:
     alike = pipeline(50_000, 24, False)
     walked = measured("  compiled, all alike", alike, lambda p: run(p, compiled=True)).makespan
     assert measured("  all alike, repeats left out", alike, run_repeating).makespan == walked
-    print("whole commands, flash attention (second run)")
-    for s0, s1, cores in ((128, 8192, 1), (8192, 8192, 24), (131072, 131072, 24)):
-        command("run", "flash_attention", "--no-values", "-D", f"S0={s0}", "-D", f"S1={s1}", "--cores", str(cores))
-    command("run", "flash_attention", "-D", "S0=1024", "-D", "S1=1024", "--cores", "24")
 
 
 if __name__ == "__main__":

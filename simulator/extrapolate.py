@@ -76,7 +76,7 @@ def shortened(plan: Plan) -> Iterator[Plan]:
 def _period(plan: Plan, simulated: int, repeat: Repeat) -> int:
     """Commands of one period."""
     offsets = plan.tracks[simulated].offsets
-    return int(offsets[repeat.bounds[repeat.step]] - offsets[repeat.bounds[0]])
+    return int(offsets[repeat.bound(1)] - offsets[repeat.bound(0)])
 
 
 @dataclass

@@ -11,16 +11,25 @@ LONGEST = 1024
 """Most iterations that are looked at as one period."""
 
 
-class Repeat(NamedTuple):
-    """Chunks from `bounds[0]` on are `times` periods, the k-th from bounds[k * step] to bounds[(k + 1) * step]; `step`: iterations of a period."""
+SAMPLE = 8192
+"""Iterations in which periods are looked for."""
 
-    bounds: np.ndarray
+
+class Repeat(NamedTuple):
+    """From chunk `first` on, `times` periods of `chunks` chunks; `step`: iterations of a period."""
+
+    first: int
+    chunks: int
     step: int
     times: int
 
     def again(self, factor: int) -> "Repeat":
         """The same with `factor` periods taken as one."""
-        return Repeat(self.bounds, self.step * factor, self.times // factor)
+        return Repeat(self.first, self.chunks * factor, self.step * factor, self.times // factor)
+
+    def bound(self, period: int) -> int:
+        """The chunk at which a period begins."""
+        return self.first + period * self.chunks
 
 
 @dataclass(frozen=True)
@@ -42,13 +51,21 @@ def find_repeat(track: Track, kept: int) -> Repeat | None:
         begins = np.flatnonzero(np.isin(track.chunks, names))
         if begins.size <= kept + 1:
             continue
-        types = _types(track.chunks, begins)
-        offsets = track.offsets[begins]
-        for step, first, times in _periods(types, kept):
-            gain = int(offsets[first + times * step] - offsets[first]) * (times - kept) // times
-            if gain > saved:
-                best, saved = Repeat(begins[first:], step, times), gain
+        begins = begins[: SAMPLE + 1]
+        for step, first in _periods(_types(track.chunks, begins)):
+            repeat = _extended(track.chunks, int(begins[first]), int(begins[first + step]), step)
+            low, high = (int(track.offsets[repeat.bound(k)]) for k in (0, 1))
+            if (high - low) * (repeat.times - kept) > saved:
+                best, saved = repeat, (high - low) * (repeat.times - kept)
     return best
+
+
+def _extended(chunks: np.ndarray, first: int, second: int, step: int) -> Repeat:
+    """The repeat whose first two periods begin at chunks `first` and `second`, as far as it goes."""
+    size = second - first
+    differs = chunks[second:] != chunks[first:-size]
+    same = int(np.argmax(differs)) if differs.any() else differs.size
+    return Repeat(first, size, step, same // size + 1)
 
 
 def _types(chunks: np.ndarray, begins: np.ndarray) -> np.ndarray:
@@ -59,20 +76,19 @@ def _types(chunks: np.ndarray, begins: np.ndarray) -> np.ndarray:
     return np.array([known.setdefault(data[a:b], len(known)) for a, b in zip(places, places[1:])], np.int32)
 
 
-def _periods(types: np.ndarray, kept: int) -> list[tuple[int, int, int]]:
-    """(iterations of a period, first iteration, periods) of the longest run for each length of period that leaves something out."""
+def _periods(types: np.ndarray) -> list[tuple[int, int]]:
+    """(iterations of a period, first iteration) of the longest run for each length of period that occurs twice in a row."""
     found = []
-    for step in range(1, min(LONGEST, types.size // (kept + 1)) + 1):
+    for step in range(1, min(LONGEST, types.size // 2) + 1):
         same = np.concatenate(([False], types[step:] == types[:-step], [False]))
         edges = np.flatnonzero(same[1:] != same[:-1])
         if not edges.size:
             continue
         begins, ends = edges[::2], edges[1::2]
         at = int(np.argmax(ends - begins))
-        first, times = int(begins[at]), int(ends[at] - begins[at]) // step + 1
-        if times > kept:
-            found.append((step, first, times))
-            if times * step >= types.size - 2 * step:
+        if ends[at] - begins[at] >= step:
+            found.append((step, int(begins[at])))
+            if ends[at] - begins[at] >= types.size - 3 * step:
                 break
     return found
 
@@ -80,8 +96,7 @@ def _periods(types: np.ndarray, kept: int) -> list[tuple[int, int, int]]:
 def cut_out(track: Track, repeat: Repeat, left_out: int) -> Cut:
     """The stream without `left_out` periods at the end of its repeat."""
     kept = repeat.times - left_out
-    bounds, step = repeat.bounds, repeat.step
-    a, b, c = (int(bounds[k * step]) for k in (0, kept, repeat.times))
+    a, b, c = map(repeat.bound, (0, kept, repeat.times))
     shorter = Track(track.table, np.concatenate((track.chunks[:b], track.chunks[c:])), track.marks)
     low, high = int(track.offsets[a]), int(track.offsets[b])
     return Cut(shorter, low, high, (high - low) // kept, left_out)
