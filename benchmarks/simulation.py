@@ -4,6 +4,7 @@ Streams without contention and with 24 cores that share bandwidth, by the engine
 SimPy; and whole commands, each in a process of its own.  Rates are commands per second of CPU time of one core, after compilation.
 """
 
+import itertools
 import os
 import resource
 import subprocess
@@ -17,7 +18,7 @@ import simpy
 
 from ptoc.simulator.engine import Costs, run, run_reference, run_repeating
 from ptoc.simulator.plan import SET, WAIT, WORK, Plan, plan
-from ptoc.simulator.program import Codes, Command, Core, Program, Site, Stream, Track
+from ptoc.simulator.program import Codes, Core, Program, Site, Stream, Track
 
 COSTS = Costs(issue=500_000, set_flag=1_000_000, wait_flag=1_000_000, barrier=5_000_000, signal=100_000_000, rates={"l2": 3695 * 10**9})
 STEPS = (("MTE2", 700), ("MTE1", 250), ("M", 300), ("FIX", 450))
@@ -32,7 +33,7 @@ def pipeline(trips: int, cores: int, unlike: bool) -> Plan:
         sites.append(Site(len(sites), kind, kind, pipe, "bench.py:1", peer=peer))
         return sites[-1]
 
-    pairs = [(a, b) for (a, _), (b, _) in zip(STEPS, STEPS[1:])]
+    pairs = [(a, b) for (a, _), (b, _) in itertools.pairwise(STEPS)]
     wait_free = {a: site("wait", a, b) for a, b in pairs}
     wait_full = {b: site("wait", b, a) for a, b in pairs}
     set_full = {a: site("set", a, b) for a, b in pairs}

@@ -33,7 +33,8 @@ def elaborate(
     """
     parts = _parts(module, kernel)
     if timed:
-        return program_of_forms(time_forms(module, kernel), arguments, blocks, arrays or {}, partial(_fill, parts, arguments, blocks, arrays or {}))
+        operands = partial(fill, module, arguments, blocks, arrays or {})
+        return program_of_forms(time_forms(module, kernel), arguments, blocks, arrays or {}, operands)
     program = Program(kernel, _arch(module), [], [], {})
     program.streams += [Stream(core) for core in cores_of(parts, blocks)]
     _fill(parts, arguments, blocks, arrays or {}, program)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .plan import AWAIT, BARRIER, BARRIER_ALL, QUEUES, SET, SHARED, SIGNAL, WAIT, Plan
+from .plan import AWAIT, BARRIER, BARRIER_ALL, QUEUES, SET, SIGNAL, WAIT, Plan
 from .repeats import Repeat, cut_out, find_repeat
 from .state import State
 from .timeline import Timeline, unawaited
@@ -196,7 +196,7 @@ class _Periods:
     def _goes_on(self, q: int) -> bool:
         plan, costs = self.plan, self.plan.costs
         x, y, _ = self.result.windows[q]
-        start_later, end_later, complete_later = self.result.later[q]
+        start_later, _end_later, complete_later = self.result.later[q]
         at, count = self.result.at[q], self.inside[q][1]
         previous = [self.end[plan.order[at - k * count - 1 : at - (k - 1) * count - 1]] for k in (1, 2)]
         issue = self._issue(x), self._issue(y)

@@ -12,7 +12,7 @@ import numpy as np
 from ptoc.dialect.errors import SimulationError, SyncError
 
 from .costs import CROSS_CORE_FLAGS, LARGEST_TRANSFER, WEIGHT, Costs, Demand, Prices, demand_of
-from .program import Codes, Command, Program, Site, Stream, Track
+from .program import Codes, Command, Program, Site, Track
 from .repeats import Cut
 from .timeline import PIPES, queue_of
 

@@ -16,8 +16,8 @@ from . import regions
 from .elaborate import kernel_functions
 from .program import Command
 from .regions import Memory
-from .written import written_tensors
 from .write_stream import write_stream
+from .written import written_tensors
 
 MOST_COMMANDS = 1 << 18
 """Commands after which a trial counts as too long to be meant."""

@@ -1,5 +1,6 @@
 """Where a stream repeats itself: runs of equal iterations in what time sees of it, and the stream without some of them."""
 
+import itertools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -73,7 +74,7 @@ def _types(chunks: np.ndarray, begins: np.ndarray) -> np.ndarray:
     known: dict[bytes, int] = {}
     data, size = chunks.tobytes(), chunks.itemsize
     places = (begins * size).tolist()
-    return np.array([known.setdefault(data[a:b], len(known)) for a, b in zip(places, places[1:])], np.int32)
+    return np.array([known.setdefault(data[a:b], len(known)) for a, b in itertools.pairwise(places)], np.int32)
 
 
 def _periods(types: np.ndarray) -> list[tuple[int, int]]:

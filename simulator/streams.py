@@ -1,7 +1,7 @@
 """Streams of a run from the time forms of a kernel: cores for which a form's key is the same share one track.  No MLIR."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,13 @@ def program_of_forms(
         except ZeroDivisionError:  # the stream itself may not get there; if it does, it is refused below
             same = core
         if same not in tracks:
-            tracks[same] = _track(program, stream, load, place, forms.parts[core.kind].marks)
+            chunks: list[int] = []
+            try:
+                stream(chunks.append, load, *place)
+            except (ZeroDivisionError, ValueError) as error:
+                fill(replace(program, streams=[Stream(core) for core in cores_of(forms.parts, blocks)]))  # raises with the command that came before
+                raise refused(error, program.name, None) from None
+            tracks[same] = Track(forms.table, np.array(chunks, np.int32), forms.parts[core.kind].marks)
         program.streams.append(Stream(core, None, tracks[same], lambda: fill(program)))
     return program
 
@@ -60,16 +66,6 @@ def cores_of(kinds: Iterable[str], blocks: int) -> list[Core]:
     """The cores of a run: per block one of each kind, but two vector cores beside a cube core."""
     kinds = list(kinds)
     return [Core(kind, block, sub) for block in range(blocks) for kind in kinds for sub in range(2 if kind == "aiv" and "aic" in kinds else 1)]
-
-
-def _track(program: Program, stream: Callable[..., None], load: Loader, place: tuple, marks: dict[int, int]) -> Track:
-    chunks: list[int] = []
-    try:
-        stream(chunks.append, load, *place)
-    except (ZeroDivisionError, ValueError) as error:
-        codes = [code for chunk in chunks for code in program.codes.chunks[chunk]]
-        raise refused(error, program.name, program.codes.rows[codes[-1]][0] if codes else None) from None
-    return Track(program.codes, np.array(chunks, np.int32), marks)
 
 
 def refused(error: Exception, kernel: str, last: Site | None) -> Exception:

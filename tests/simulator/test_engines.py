@@ -1,5 +1,6 @@
 """The engines against each other: the reference, the fast one as Python, and the same one compiled."""
 
+import itertools
 import random
 
 import numpy as np
@@ -31,7 +32,7 @@ def looped(seed, longest=60):
         """A loop's commands, each with its price: transfers in, work, transfers out, flags that come back, signals."""
         pipes = rng.sample(PIPES[1:], rng.randint(2, 4))
         items = []
-        for one, two in zip(pipes, pipes[1:]):
+        for one, two in itertools.pairwise(pipes):
             items.append((Command(site("wait", one, two), flag=1), None))
             for _ in range(rng.randint(1, 2)):
                 occupancy = rng.randint(0, 400)
@@ -46,8 +47,8 @@ def looped(seed, longest=60):
             items.append((Command(site("barrier", rng.choice([*PIPES, "ALL"]))), None))
         if rng.random() < 0.3:
             items.insert(rng.randint(0, len(items)), (Command(site("work", "S")), (rng.randint(0, 50), 50, None)))
-        prime = [(Command(site("set", two, one), flag=1), None) for one, two in zip(pipes, pipes[1:])]
-        drain = [(Command(site("wait", one, two), flag=1), None) for one, two in zip(pipes, pipes[1:])]
+        prime = [(Command(site("set", two, one), flag=1), None) for one, two in itertools.pairwise(pipes)]
+        drain = [(Command(site("wait", one, two), flag=1), None) for one, two in itertools.pairwise(pipes)]
         send = (Command(site("signal", pipes[-1]), flag=cross), None)
         take = (Command(site("await", "S"), flag=1 - cross), None)
         return prime, items, drain, send, take
