@@ -17,8 +17,9 @@ import numpy as np
 import simpy
 
 from ptoc.simulator.engine import Costs, run, run_reference, run_repeating
-from ptoc.simulator.plan import SET, WAIT, WORK, Plan, plan
+from ptoc.simulator.plan import Plan, plan
 from ptoc.simulator.program import Codes, Core, Program, Site, Stream, Track
+from ptoc.simulator.table import SET, WAIT, WORK
 
 COSTS = Costs(issue=500_000, set_flag=1_000_000, wait_flag=1_000_000, barrier=5_000_000, signal=100_000_000, rates={"l2": 3695 * 10**9})
 STEPS = (("MTE2", 700), ("MTE1", 250), ("M", 300), ("FIX", 450))

@@ -28,12 +28,14 @@ from ptoc.dialect.errors import DeadlockError, SyncError
 
 from .costs import COUNTER_MAX, CROSS_CORE_FLAGS, Costs, Prices
 from .deadlock import explain
-from .extrapolate import cross, shortened, timeline_of
+from .extrapolate import cross, shortened
 from .misuse import check_counters, check_flags, overflow
-from .plan import QUEUES, SET, WAIT, Plan, plan
+from .plan import Plan, plan
 from .program import Program
 from .reference import Reference
+from .repeating import RepeatingTimeline
 from .state import State
+from .table import QUEUES, SET, WAIT
 from .timeline import PIPES, Timeline
 
 __all__ = ["Costs", "Prices", "schedule"]
@@ -73,7 +75,7 @@ def run_repeating(planned: Plan) -> Timeline | None:
             finish(short, state)
         except (SyncError, DeadlockError):
             return None
-        return timeline_of(planned, short, state, jump)
+        return RepeatingTimeline(planned, short, state.columns(), jump)
     return None
 
 

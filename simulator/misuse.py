@@ -5,8 +5,9 @@ import numpy as np
 from ptoc.dialect.errors import SyncError
 
 from .costs import COUNTER_MAX, CROSS_CORE_FLAGS
-from .plan import SET, Plan
+from .plan import Plan
 from .program import Core
+from .table import SET
 
 
 def check_flags(planned: Plan, end: np.ndarray, complete: np.ndarray) -> None:

@@ -7,8 +7,9 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 from heapq import heappop, heappush
 
-from .plan import AWAIT, BARRIER, BARRIER_ALL, QUEUES, SET, SIGNAL, WAIT, Plan
+from .plan import Plan
 from .sharing import Sharing
+from .table import AWAIT, BARRIER, BARRIER_ALL, QUEUES, SET, SIGNAL, WAIT
 
 
 class Reference:

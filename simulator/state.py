@@ -3,7 +3,8 @@
 import numpy as np
 
 from .compiled import can_compile, compiled_walk
-from .plan import QUEUES, Plan
+from .plan import Plan
+from .table import QUEUES
 from .walk import walk
 
 COMPILED_FROM = 600_000

@@ -3,7 +3,7 @@
 Rules: `engine.py`.  Method: a queue runs ahead on its own for as long as nothing outside can change its times.  Only starts of shared
 transfers are taken one by one, by (time, queue), each when no queue can run ahead any more, so that nothing earlier can appear.
 
-Kinds are those of `plan.py` and written as numbers here, where they are compared for every command: 0 work, 1 shared transfer, 2 set,
+Kinds are those of `table.py` and written as numbers here, where they are compared for every command: 0 work, 1 shared transfer, 2 set,
 3 wait, 4 barrier, 5 barrier of all, 6 signal, 7 await.
 """
 

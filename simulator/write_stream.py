@@ -71,6 +71,7 @@ def write_stream(
 
 
 class Writer:
+    """Writes one function out, line by line; a method for each op that is not arithmetic."""
     def __init__(self, arch: str, sites: list[Site], vectors: int, hints: list[str], first_site: int | None = None) -> None:
         self.arch, self.sites, self.vectors, self.hints = arch, sites, vectors, hints
         self.first_site = len(sites) if first_site is None else first_site
@@ -84,6 +85,7 @@ class Writer:
         self.fetches = False
 
     def write(self, function: func.FuncOp) -> Written:
+        """The function, compiled."""
         block = function.entry_block
         self.fetches = "sim.fetch" in str(function)
         names = plain(function.attributes["sim.arg_names"]) if "sim.arg_names" in function.attributes else []
@@ -101,13 +103,16 @@ class Writer:
     # values
 
     def line(self, text: str) -> None:
+        """Adds a line at the present depth."""
         self.lines.append("    " * self.depth + text)
 
     def name(self, stem: str) -> str:
+        """A new name."""
         self.count += 1
         return f"{stem}{self.count}"
 
     def fold(self, value: Any) -> Folded:
+        """A value that is known now, with a name for it."""
         if type(value) in (int, bool):
             return Folded(value, repr(value) if value >= 0 else f"({value!r})")
         name = self.name("K")
@@ -115,13 +120,16 @@ class Writer:
         return Folded(value, name)
 
     def text(self, value: ir.Value) -> str:
+        """What stands for a value in the written code."""
         known = self.values[value]
         return known.name if isinstance(known, Folded) else known
 
     def texts(self, values: Any) -> list[str]:
+        """What stands for some values."""
         return [self.text(v) for v in values]
 
     def known(self, *values: ir.Value) -> bool:
+        """True if all values are known now."""
         return all(isinstance(self.values[v], Folded) for v in values)
 
     def define(self, result: ir.Value, expression: str, inputs: list[ir.Value]) -> None:
@@ -144,10 +152,12 @@ class Writer:
     # structure
 
     def block(self, block: ir.Block) -> None:
+        """Writes the ops of a block."""
         for op in block.operations:
             self.op(op.operation)
 
     def op(self, op: ir.Operation) -> None:
+        """Writes one op."""
         if self.fetches and op.name in SETTLED:
             self.settle(list(op.operands)[SETTLED[op.name]], location_of(op))
         stem = op.name.replace(".", "_")
@@ -183,6 +193,7 @@ class Writer:
         self.define(op.results[0], f"lazily(COMPARED[{sign!r}], {a}, {b})" if self.fetches else f"{a} {sign} {b}", list(op.operands))
 
     def results(self, op: ir.Operation) -> list[str]:
+        """New names for the results of an op."""
         names = [self.name("v") for _ in op.results]
         self.values.update(zip(op.results, names))
         return names
@@ -201,6 +212,7 @@ class Writer:
         self.depth -= 1
 
     def assign(self, targets: list[str], values: list[ir.Value]) -> None:
+        """Writes an assignment of all at once."""
         if targets:
             self.line(f"{', '.join(targets)} = {', '.join(self.texts(values))}")
 
