@@ -63,7 +63,13 @@ class _TimeWriter(Writer):
             self.constants[folded.name] = value
         return folded
 
+    def known(self, *values: ir.Value) -> bool:
+        return all(isinstance(self.values.get(v), Folded) for v in values)
+
     def text(self, value: ir.Value) -> str:
+        if value in self.refs:  # carried by a loop, chosen by a condition: as it is, not as a text
+            shape, full = self.refs[value]
+            return full or shape
         text = super().text(value)
         if self.hoisted.get(text) and not self.hoisting:
             self.frontier[text] = None

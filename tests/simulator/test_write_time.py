@@ -139,6 +139,29 @@ def test_values_that_loops_carry():
     assert seen(program) == stated(program)
 
 
+CHOSEN = """  %b = sim.id "block_idx"
+  %small = sim.tile "ub"[%b] valid(%c1, %c2) {blayout = "row_major", cols = 8, dtype = "f32", fractal = 512, rows = 1, slayout = "none_box"}
+  %large = sim.tile "ub"[%n] valid(%c2, %n) {blayout = "row_major", cols = 256, dtype = "f32", fractal = 512, rows = 2, slayout = "none_box"}
+  %first = arith.cmpi eq, %b, %c0 : index
+  %t = scf.if %first -> (!sim.ref<>) {
+    scf.yield %small : !sim.ref<>
+  } else {
+    scf.yield %large : !sim.ref<>
+  }
+  %last = scf.for %i = %c0 to %n step %c1 iter_args(%u = %t) -> (!sim.ref<>) {
+    sim.command "pto.texp" on "V"(%u, %u) {names = ["src", "dst"], reads = ["src"], work = "?", writes = ["dst"]}
+    scf.yield %large : !sim.ref<>
+  }
+  %chosen = arith.select %first, %last, %small : !sim.ref<>
+  sim.command "pto.texp" on "V"(%chosen, %chosen) {names = ["src", "dst"], reads = ["src"], work = "?", writes = ["dst"]}"""
+
+
+def test_regions_that_conditions_choose_and_loops_carry():
+    program = timed(text_of(CHOSEN, n="index"), {"n": 200}, blocks=2)
+    assert seen(program) == stated(program)
+    assert [len({work for *_, work in commands}) for commands in seen(program)] == [2, 2]
+
+
 WHILE = """  %r = scf.while (%a = %n) : (index) -> index {
     %more = arith.cmpi sgt, %a, %c0 : index
     scf.condition(%more) %a : index
