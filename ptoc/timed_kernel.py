@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,21 +46,27 @@ class ChipFacts:
 
 @dataclass
 class TimedKernel:
-    """`forms`: what gives the streams; `cores`: kind of core to their number on the chip; `workspace`: bytes per block of each slot ring
-    that is an argument; `costs`: of synchronisation and bandwidth; `prices`: what works cost, as far as they have come up.
+    """`kinds`: of core that it runs on; `cores`: kind of core to their number on the chip; `workspace`: bytes per block of each slot ring
+    that is an argument; `costs`: of synchronisation and bandwidth; `prices`: what works cost, as far as they have come up; `make`: writes
+    the forms when they are asked for.
     """
 
-    forms: Forms
+    name: str
+    kinds: tuple[str, ...]
     chip: ChipFacts
     cores: dict[str, int]
     workspace: dict[str, int]
     costs: dict[str, Any]
+    make: Callable[[], Forms] | None
     prices: dict[tuple, tuple] = field(default_factory=dict)
 
-    @property
-    def name(self) -> str:
-        """Name of the kernel."""
-        return self.forms.name
+    @cached_property
+    def forms(self) -> Forms:
+        """What gives the streams."""
+        return self.make()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"forms": self.forms, "make": None}
 
     def learned(self) -> int:
         """Commands and prices that were looked up so far; what is on disk is behind if it has fewer."""
@@ -67,7 +74,7 @@ class TimedKernel:
 
     def refuse_more_than_chip(self, blocks: int) -> None:
         """Each block has its cores to itself: more blocks than the chip has cores would be timed as if it had them."""
-        kind = "aic" if "aic" in self.forms.parts else "aiv"
+        kind = "aic" if "aic" in self.kinds else "aiv"
         refuse_blocks(self.name, blocks, kind, self.cores[kind], self.chip.name)
 
     def simulate(
@@ -105,4 +112,5 @@ def timed_kernel(module: Any, name: str, chip: "Chip") -> TimedKernel:
         sizes = plain(function.attributes["sim.workspace_bytes_per_block"])
         workspace = dict(zip(plain(function.attributes["sim.arg_names"])[-len(sizes) :], sizes))
     cores = {kind: chip.cores(kind) for kind in ("aic", "aiv")}
-    return TimedKernel(time_forms(module, name), ChipFacts.of(chip), cores, workspace, sync_costs(chip)._asdict())
+    make = partial(time_forms, module, name)
+    return TimedKernel(name, tuple(parts), ChipFacts.of(chip), cores, workspace, sync_costs(chip)._asdict(), make)
