@@ -2,20 +2,25 @@
 
 import numpy as np
 
+from .cache import folder
 from .compiled import can_compile, compiled_walk
 from .plan import Plan
 from .table import QUEUES
 from .walk import walk
 
 COMPILED_FROM = 600_000
-"""Commands from which on compiling, or loading what was compiled, pays."""
+"""Simulated commands from which on loading the compiled engine pays."""
+
+COMPILED_FROM_UNKEPT = 4_000_000
+"""The same where what is compiled cannot be kept, so that every run compiles."""
 
 
 class State:
     """Arrays (lists, for Python) that `walk` works on."""
 
     def __init__(self, planned: Plan, compiled: bool | None = None) -> None:
-        compiled = planned.code.size >= COMPILED_FROM and can_compile() if compiled is None else compiled
+        if compiled is None:
+            compiled = planned.code.size >= (COMPILED_FROM if folder() else COMPILED_FROM_UNKEPT) and can_compile()
         self.compiled, self.now = compiled, 0
         wrap = np.ascontiguousarray if compiled else np.ndarray.tolist
         narrow = np.int32 if planned.code.size < 2**31 else np.int64

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ptoc.dialect.errors import DeadlockError, SyncError
-from ptoc.simulator import extrapolate, state
-from ptoc.simulator.engine import Costs, run, run_reference, run_repeating
+from ptoc.simulator import compiled, extrapolate, state
+from ptoc.simulator.engine import Costs, run, run_reference, run_repeating, schedule
 from ptoc.simulator.plan import plan
 from ptoc.simulator.program import Codes, Command, Core, Program, Site, Stream, Track
 
@@ -115,13 +115,13 @@ def test_alike_cores_are_simulated_once():
     assert np.array_equal(np.bincount(planned.stands_for), planned.copies)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_repeats_that_are_left_out_are_what_would_have_been_walked(monkeypatch, compiled):
-    if compiled:
+@pytest.mark.parametrize("by_numba", [False, True])
+def test_repeats_that_are_left_out_are_what_would_have_been_walked(monkeypatch, by_numba):
+    if by_numba:
         pytest.importorskip("numba")
     monkeypatch.setattr(extrapolate, "WORTH", 10)
     monkeypatch.setattr(extrapolate, "KEPT", (8, 1))
-    monkeypatch.setattr(state, "COMPILED_FROM", 0 if compiled else 10**9)
+    monkeypatch.setattr(state, "COMPILED_FROM", 0 if by_numba else 10**9)
     crossed = shared = drifted = 0
     for seed in range(500):
         planned = plan(*looped(seed, longest=240))
@@ -138,3 +138,40 @@ def test_repeats_that_are_left_out_are_what_would_have_been_walked(monkeypatch, 
     assert crossed > 100
     assert shared > 10
     assert drifted > 10
+
+
+def test_what_is_wrong_after_a_repeat_is_told_as_by_a_walk(monkeypatch):
+    monkeypatch.setattr(extrapolate, "WORTH", 10)
+    monkeypatch.setattr(extrapolate, "KEPT", (8, 1))
+    program, prices, costs = next(case for case in (looped(seed, longest=240) for seed in range(100)) if run_repeating(plan(*case)) is not None)
+    site = Site(len(program.sites), "set", "set_op", "V", "k.py:999", peer="M")
+    for stream in program.streams:
+        chunk = program.codes.chunk((program.codes.code(site, 9),))
+        stream.track = Track(program.codes, np.append(stream.track.chunks, np.int32(chunk)), stream.track.marks)
+    program.sites.append(site)
+    planned = plan(program, prices, costs)
+    assert run_repeating(planned) is None
+    with pytest.raises(SyncError, match=r"k\.py:999: 'set_op' on .*: flag V -> M id 9 is left raised at the end"):
+        schedule(program, prices, costs)
+
+
+def test_a_damaged_compiled_engine_is_made_anew(tmp_path, monkeypatch):
+    pytest.importorskip("numba")
+    monkeypatch.setattr(compiled, "folder", lambda: tmp_path)
+    planned = plan(*looped(3))
+    expected = outcome(lambda p: run(p, compiled=False), planned)
+    for damage in (False, True):
+        for path in tmp_path.rglob("*.nbi") if damage else ():
+            path.write_bytes(path.read_bytes()[:-20] + b"damaged")
+        compiled.compiled_walk.cache_clear()
+        assert outcome(lambda p: run(p, compiled=True), planned) == expected
+    compiled.compiled_walk.cache_clear()
+
+
+def test_without_numba_all_runs_as_python(monkeypatch):
+    monkeypatch.setattr(state, "COMPILED_FROM", 0)
+    monkeypatch.setattr(state, "COMPILED_FROM_UNKEPT", 0)
+    monkeypatch.setattr(state, "can_compile", lambda: False)
+    planned = plan(*looped(3))
+    assert not state.State(planned).compiled
+    assert outcome(run, planned) == outcome(run_reference, planned)
