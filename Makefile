@@ -4,12 +4,13 @@ JOBS ?= 2
 BIN := .venv/bin
 INSTALLED := .venv/installed
 LINTERS := .venv/linters
+BENCHED := .venv/benched
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench bench-sim clean
 
 help: ## list the jobs
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
 
 demo: $(INSTALLED) ## flash attention from Python to C++, results and latency, beside device measurements
 	$(BIN)/python -m ptoc.demo
@@ -24,6 +25,9 @@ lint: $(INSTALLED) $(LINTERS) ## ruff over everything
 bench: $(INSTALLED) ## speed of compilation and simulation, by kernel
 	$(BIN)/python benchmarks/speed.py
 
+bench-sim: $(INSTALLED) $(BENCHED) ## speed of simulation, by engine, beside SimPy
+	$(BIN)/python benchmarks/simulation.py
+
 clean: ## remove the environment and what tests wrote
 	rm -rf .venv build .pytest_cache .ruff_cache .hypothesis
 
@@ -35,4 +39,8 @@ $(INSTALLED): pyproject.toml
 
 $(LINTERS): pyproject.toml $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lint]'
+	@touch $@
+
+$(BENCHED): pyproject.toml $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@

@@ -3,6 +3,7 @@
 from functools import lru_cache
 from typing import Any
 
+from ptoc.dialect import ops  # noqa: F401  (declares the ops)
 from ptoc.dialect.layout import TileRef, ViewRef
 from ptoc.dialect.op import REGISTRY, PtoOp
 from ptoc.machine.work import WorkItem

@@ -35,8 +35,8 @@ MAY_IMPORT = {
 }
 """The arrows of ARCHITECTURE.md; a dotted name allows that module alone."""
 
-FOREIGN = {"numpy", "jinja2", "yaml", "pydantic", "click", "ml_dtypes", "mlir", "torch_mlir"}
-WHERE_FOREIGN = {"jinja2": {"codegen"}, "yaml": {"machine", "ptoc"}, "pydantic": {"machine"}, "click": {"ptoc"}, "ml_dtypes": {"dialect"}}
+FOREIGN = {"numpy", "jinja2", "yaml", "pydantic", "click", "ml_dtypes", "mlir", "torch_mlir", "numba"}
+WHERE_FOREIGN = {"jinja2": {"codegen"}, "yaml": {"machine", "ptoc"}, "pydantic": {"machine"}, "click": {"ptoc"}, "ml_dtypes": {"dialect"}, "numba": {"simulator"}}
 """Packages that one folder alone needs."""
 
 
