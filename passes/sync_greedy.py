@@ -5,7 +5,7 @@ distance.  A flag that may be raised while it is raised gets more ids, or a unit
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -25,12 +25,13 @@ PEELED = 20_000
 """Up to so many commands, loops counted threefold, units are tested with their loops' first iterations peeled."""
 
 
-def solve(function: Function, found: list[Dependence]) -> Placement:
-    """Puts the units that the dependences need into the function's tree."""
+def solve(function: Function, found: list[Dependence], free_ids: Callable[[tuple[str, str]], list[int]]) -> Placement:
+    """Puts the units that the dependences need into the function's tree; `free_ids`: the event ids that they may have, by pair of pipes."""
     solver = _Solver(function, found)
     solver.settle(function.root, None)
     solver.free_ids()
     solver.prune()
+    solver.drain_late(free_ids)
     return solver.placed
 
 
@@ -336,6 +337,29 @@ class _Solver:
                 for leaf in unit.leaves:
                     self.placed.restore(leaf)
         self.clocks.peel = 0
+
+    def drain_late(self, free_ids: Callable[[tuple[str, str]], list[int]]) -> None:
+        """Drains at the end of the function the flags of loops that more follows, where nothing needs it earlier and ids suffice.
+
+        Right behind its loop a drain would hold up what its pipe does next.
+        """
+        nodes = [item for item in self.root.items if not (isinstance(item, Leaf) and item.anchor)]
+        ids: dict[tuple[str, str], int] = {}
+        for unit in self.placed.units:
+            ids[unit.src, unit.dst] = ids.get((unit.src, unit.dst), 0) + unit.ids
+        moved = [
+            (unit, unit.scope) for unit in self.placed.units
+            if unit.depth and unit.scope.block is self.root and unit.scope is not nodes[-1] and ids[unit.src, unit.dst] <= len(free_ids((unit.src, unit.dst)))
+        ]  # fmt: skip
+        for unit, _ in moved:
+            self.placed.move_drain(unit, nodes[-1], True)
+        if moved and not self.holds():
+            for unit, loop in moved:
+                self.placed.move_drain(unit, loop, False)
+            for unit, loop in moved:
+                self.placed.move_drain(unit, nodes[-1], True)
+                if not self.holds():
+                    self.placed.move_drain(unit, loop, False)
 
     def surely_needed(self) -> set[Unit]:
         """Units whose next command would not be in order without them, found in one walk.

@@ -18,7 +18,7 @@ class Unit:
     `depth`: flags raised before `scope` begins and drained after it (0: none).  `loop`: the loop whose iterations it counts; `ids`: event
     ids that it takes in turn, by iterations of `loop` counted through from `counts_from` on.  `cause`: the command that needs it.  `acknowledges`: it only makes another unit's ids free again.
     `straight`: it orders two commands of the function's own block with no loop or branch between them.  `local`: half of a local barrier.
-    `stuck`: why it must become one.
+    `stuck`: why it must become one.  `late`: it is drained at the end of the function.
     """
 
     src: str
@@ -31,6 +31,7 @@ class Unit:
     straight: bool = False
     local: bool = False
     stuck: str = ""
+    late: bool = False
     ids: int = 1
     base: int = -1
     counts_from: Loop | None = None
@@ -105,6 +106,15 @@ class Placement:
                 whole.leaves.append(leaf)
                 self.restore(leaf)
         self.units.append(whole)
+
+    def move_drain(self, unit: Unit, node: Node, late: bool) -> None:
+        """Puts a unit's drain behind another node of the function's own block."""
+        self.take_out(unit)
+        unit.leaves.pop()
+        for leaf in unit.leaves:
+            self.restore(leaf)
+        unit.late = late
+        self.put(unit, "drain", unit.dst, node, True)
 
     def replace(self, unit: Unit, remark: str) -> None:
         """Takes a unit out for good, with a remark at the line that needed it."""
@@ -182,7 +192,7 @@ class Placement:
         items.insert(bisect_left(items, leaf.pos, key=lambda item: item.pos), leaf)
         if leaf.pipe in self.positions:
             insort(self.positions[leaf.pipe], leaf.pos)
-        if leaf.kind == "drain":
+        if leaf.kind == "drain" and not leaf.unit.late:
             insort(self.clocks.drains.setdefault(leaf.unit.scope, []), leaf, key=lambda drain: drain.pos)
 
     def take_out(self, unit: Unit) -> None:
@@ -191,7 +201,7 @@ class Placement:
             items, positions = leaf.block.items, self.positions.get(leaf.pipe)
             at = bisect_left(items, leaf.pos, key=lambda item: item.pos)
             del items[next(i for i in range(at, len(items)) if items[i] is leaf)]
-            if leaf.kind == "drain":
+            if leaf.kind == "drain" and not unit.late:
                 self.clocks.drains[unit.scope].remove(leaf)
             if positions:
                 del positions[bisect_left(positions, leaf.pos)]
