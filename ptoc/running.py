@@ -13,7 +13,8 @@ from ptoc.frontend import Kernel
 from ptoc.machine.chip import Chip
 from ptoc.machine.hazards import needs_barrier
 from ptoc.machine.pricing import price, sync_costs
-from ptoc.simulator.check import SyncReport, check
+from ptoc.simulator.check import check
+from ptoc.simulator.check_report import SyncReport
 from ptoc.simulator.elaborate import elaborate, fill
 from ptoc.simulator.engine import Costs, schedule
 from ptoc.simulator.execute import execute, execute_adverse

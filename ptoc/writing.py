@@ -12,7 +12,8 @@ from ptoc.codegen import write_golden
 from ptoc.dialect.errors import ArgumentError, CheckError
 from ptoc.machine.chip import load_chip
 from ptoc.machine.hazards import needs_barrier
-from ptoc.simulator.check import SyncReport, check
+from ptoc.simulator.check import check
+from ptoc.simulator.check_report import SyncReport
 from ptoc.simulator.elaborate import kernel_functions
 
 from .arguments import parse_definitions

@@ -106,7 +106,7 @@ def test_a_flag_orders_two_pipes():
 def test_the_text_of_a_missing_order():
     missing = Build().load(0).add(0, 1).check().missing[0]
     assert str(missing) == (
-        "k.py:2: RAW on ub bytes 0 to 1023: 'tload' (k.py:1, MTE2 of aiv0.0) and 'tadd' (k.py:2, V of aiv0.0) are in no order (1 times): "
+        "k.py:2: RAW on ub bytes 0 to 1023: 'tload' (k.py:1, MTE2 of aiv0.0) and 'tadd' (k.py:2, V of aiv0.0) are in no order (1 time): "
         "set_flag(MTE2 -> V) after 'tload' (k.py:1) and wait_flag before 'tadd' (k.py:2)"
     )
 
@@ -154,9 +154,20 @@ def test_a_wait_on_s_orders_everything_issued_later():
     assert Build().load(0).sync("MTE2", "S").add(0, 1).sync("V", "S", 1).store(1).check().ok
 
 
-def test_scalar_work_is_over_before_anything_later_is_issued():
-    assert Build().work("S", w=ub(0)).add(0, 1).check().ok
+def test_scalar_work_is_posted_like_any_other():
+    assert Build().work("S", w=ub(0)).add(0, 1).missing() == [("RAW", "k.py:1", "k.py:2")]
+    assert Build().work("S", w=ub(0)).sync("S", "V").add(0, 1).check().ok
     assert Build().add(0, 1).work("S", r=ub(1)).missing() == [("RAW", "k.py:1", "k.py:2")]
+    assert Build().work("S", w=ub(0)).barrier("ALL").add(0, 1).check().ok
+
+
+def test_the_scalar_unit_orders_its_own_work():
+    assert Build().work("S", w=ub(0)).work("S", r=ub(0), w=ub(1)).work("S", w=ub(0)).check().ok
+
+
+def test_a_wait_of_s_proves_what_it_waited_for_and_not_what_s_did_before():
+    assert Build().load(0).work("S", w=ub(1)).sync("MTE2", "S").work("V", r=ub(0)).check().ok
+    assert Build().load(0).work("S", w=ub(1)).sync("MTE2", "S").work("V", r=ub(1)).missing() == [("RAW", "k.py:2", "k.py:5")]
 
 
 def test_a_barrier_of_all_pipes_orders_the_core():
@@ -320,7 +331,7 @@ def test_a_counter_may_reach_15():
 
     assert build(15).check().ok
     assert build(16).check().misuse == (
-        "k.py:1: cross-core flag 0 of aiv0.0 may count past 15: nothing orders its await number 1 before signal number 16 of aic0; "
+        "k.py:1: cross-core flag 0 of aiv0.0 may count past 15: this signal of aic0 does not wait until the one 15 before it was awaited; "
         "let the receiver signal back more often",
     )
 
@@ -478,10 +489,10 @@ def graph(program):
         for j, command in enumerate(commands):
             edges.add((("s", n, j), ("c", n, j)))
             for i in range(j):
+                kind = commands[i].site.kind
                 if queue[i] == "S":
-                    edges.add((("c", n, i), ("s", n, j)))
+                    edges.add((("c" if kind in ("wait", "await", "barrier") else "s", n, i), ("s", n, j)))
                 if queue[i] == queue[j]:
-                    kind = commands[i].site.kind
                     edges.add((("c" if kind in ("wait", "await", "barrier") else "s", n, i), ("s", n, j)))
                     if command.site.kind in ("set", "signal", "barrier"):
                         edges.add((("c", n, i), ("c", n, j)))
