@@ -10,6 +10,7 @@ from ptoc.dialect.layout import Ref
 
 from .check_blocks import Group, Meeting, groups_of, meetings
 from .check_clocks import HAZARDS, Clocks, Needs, Unordered, survivors
+from .check_pattern import Pattern
 from .check_regions import Regions
 from .check_report import End, MissingOrder, PairUse, SyncReport, Unit
 from .overlap import shared_bytes
@@ -27,6 +28,7 @@ class Checked:
 
     group: Group
     regions: Regions
+    pattern: Pattern | None
     missing: list[list]
     misuse: dict[tuple, str]
     deadlock: str | None
@@ -38,7 +40,7 @@ def check(program: Program, needs_barrier: NeedsBarrier, redundancy: bool = Fals
     Without `shortcuts` each block is walked from its first command to its last, and anew for each unit that could go: the same report.
     """
     needs = needs_of(program, needs_barrier)
-    checked = [_checked(group, needs) for group in groups_of(program, alone=not shortcuts)]
+    checked = [_checked(group, needs, shortcuts) for group in groups_of(program, alone=not shortcuts)]
     report = SyncReport(program.name, _missing(program, checked), _misuse(checked), _deadlock(checked), **usage(program))
     if not redundancy or not report.ok:
         return report
@@ -117,20 +119,21 @@ def usage(program: Program) -> dict:
     }
 
 
-def _checked(group: Group, needs: Needs) -> Checked:
+def _checked(group: Group, needs: Needs, shortcuts: bool = True) -> Checked:
     regions = Regions(group.program)
-    clocks = Clocks(group.program, regions, needs)
+    pattern = Pattern(group.program, regions) if shortcuts else None
+    clocks = Clocks(group.program, regions, needs, pattern=pattern)
     deadlock = None if clocks.run() else clocks.deadlock()
     if deadlock is None:
         clocks.check_end()
-    return Checked(group, regions, list(clocks.missing.values()), clocks.misuse, deadlock)
+    return Checked(group, regions, pattern, list(clocks.missing.values()), clocks.misuse, deadlock)
 
 
 def _spare(checked: list[Checked], needs: Needs, deletions: list[frozenset[int]]) -> list[bool]:
     """For each set of units: is everything in order without it?  What one block needs is not asked of the others."""
     left = list(range(len(deletions)))
     for part in checked:
-        lives = survivors(part.group.program, part.regions, needs, [deletions[n] for n in left])
+        lives = survivors(part.group.program, part.regions, needs, [deletions[n] for n in left], part.pattern)
         left = [n for n, alive in zip(left, lives) if alive]
     return [n in left for n in range(len(deletions))]
 

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .check_flags import FlagRules, Raise
+from .check_loops import Skipper
+from .check_pattern import Pattern, bodies_of, leader_of
 from .check_regions import Regions
 from .program import Command, Program
 from .replay import Queue, Replay
@@ -48,12 +50,15 @@ class Clocks(Replay):
     """One walk.  `missing`: by pair of sites, the first unordered pair and their number; `misuse`: texts by sites.
 
     without: units to delete, one set for each row; nothing is reported then, but `alive` says which rows have no fault.  Each set must
-    hold all sets and waits that pair with one another.  The walk ends with AllFail when no row is left.
+    hold all sets and waits that pair with one another.  The walk ends with AllFail when no row is left.  pattern: what repeats, to be
+    skipped; the order is the same without it.
     """
 
     patient = True
 
-    def __init__(self, program: Program, regions: Regions, needs: Needs, without: Sequence[frozenset[int]] = ()) -> None:
+    def __init__(
+        self, program: Program, regions: Regions, needs: Needs, without: Sequence[frozenset[int]] = (), pattern: Pattern | None = None
+    ) -> None:
         super().__init__(program)
         self.regions = regions
         self.missing: dict[tuple[int, int], list] = {}
@@ -73,6 +78,20 @@ class Clocks(Replay):
         start = np.zeros((self.alive.size, len(self.queues) + len(self.cores)), np.int64)
         for queue in self.queues:
             queue.state = queue.seen = start
+        self.leader = leader_of(program)
+        self._bodies = bodies_of(program.streams[self.leader])
+        self.skipper = Skipper(self, pattern) if pattern is not None else None
+        self._set_stop()
+
+    def stopped(self, number: int) -> None:
+        """The leading stream is at the beginning of a loop's body; the others have come as far as they can."""
+        if self.skipper is not None:
+            self.skipper.look()
+        self._set_stop()
+
+    def _set_stop(self) -> None:
+        after = int(np.searchsorted(self._bodies, self.next[self.leader], side="right"))
+        self.stops[self.leader] = int(self._bodies[after]) if after < self._bodies.size else len(self.program.streams[self.leader].commands)
 
     def work(self, queue: Queue, index: int, command: Command) -> None:
         """A command starts: what it conflicts with must be known."""
@@ -212,11 +231,13 @@ class Clocks(Replay):
         return self.program.streams[place[0]].commands[place[1]]
 
 
-def survivors(program: Program, regions: Regions, needs: Needs, without: Sequence[frozenset[int]]) -> list[bool]:
+def survivors(
+    program: Program, regions: Regions, needs: Needs, without: Sequence[frozenset[int]], pattern: Pattern | None = None
+) -> list[bool]:
     """For each set of units: is the program in order without it?  A set must hold all that pairs with one another.  The whole must be in order."""
     if not without:
         return []
-    clocks = Clocks(program, regions, needs, without)
+    clocks = Clocks(program, regions, needs, without, pattern)
     try:
         if not clocks.run():
             return [False] * len(without)

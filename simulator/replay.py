@@ -55,6 +55,7 @@ class Replay:
         self.held: list[Queue] = []  # could go on if `force` is called
         self._waiters: dict[tuple, list[Queue]] = {}
         self._ready: deque[Queue] = deque()
+        self._halted: list[Queue] = []  # scalar units that are at a stop
         self._parked: list[Queue] = []  # scalar units that would issue behind a command that waits
         self._site_queue = {site: queue_of(site, program.arch) for site in program.sites}
         for number, stream in enumerate(program.streams):
@@ -92,15 +93,20 @@ class Replay:
         raise AssertionError("nothing is held unless may_go says so")
 
     def stopped(self, number: int) -> None:
-        """Stream `number` is about to issue the command at `stops[number]`, which must be put further on (past the last: never again)."""
+        """Stream `number` is about to issue the command at `stops[number]`, and the others have gone as far as they can.
+
+        Must put the stop further on (past the last command: never again).
+        """
         raise AssertionError("nothing stops unless stops says so")
 
     def run(self) -> bool:
         """Runs everything that can run; False if something is left (see `deadlock`)."""
         self._ready.extend(queues["S"] for queues in self.cores)
-        while self._ready or self._parked or self.held:
+        while self._ready or self._halted or self._parked or self.held:
             if self._ready:
                 queue = self._ready.popleft()
+            elif self._halted:
+                queue = self._halted.pop()
             elif self._parked:
                 queue = min(self._parked, key=_ahead)
                 self._parked.remove(queue)
@@ -141,6 +147,9 @@ class Replay:
         while self.next[number] < len(commands):
             index = self.next[number]
             if index >= self.stops[number]:
+                if self._ready:
+                    self._halted.append(scalar)
+                    return
                 self.stopped(number)
                 continue
             command = commands[index]
