@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 
 from ptoc.dialect.layout import Ref
 
+from .check_advice import Loops, advise
 from .check_blocks import Group, Meeting, groups_of, meetings
+from .check_chain import longest_chain
 from .check_clocks import HAZARDS, Clocks, Needs, Unordered, survivors
 from .check_pattern import Pattern
 from .check_regions import Regions
-from .check_report import End, MissingOrder, PairUse, SyncReport, Unit
+from .check_report import Chain, End, MissingOrder, PairUse, SyncReport, Unit
 from .overlap import shared_bytes
 from .program import Program, Site, Stream
 
@@ -34,15 +36,27 @@ class Checked:
     deadlock: str | None
 
 
-def check(program: Program, needs_barrier: NeedsBarrier, redundancy: bool = False, shortcuts: bool = True) -> SyncReport:
+def check(
+    program: Program,
+    needs_barrier: NeedsBarrier,
+    redundancy: bool = False,
+    chains: bool = False,
+    loops: Callable[[], Loops] | None = None,
+    shortcuts: bool = True,
+) -> SyncReport:
     """Proves or refutes the order of all conflicting accesses; with `redundancy` also finds the units that could go.
 
+    chains: also the longest ones.  loops: gives the lines of the loops around each site, for advice.
     Without `shortcuts` each block is walked from its first command to its last, and anew for each unit that could go: the same report.
     """
     needs = needs_of(program, needs_barrier)
     checked = [_checked(group, needs, shortcuts) for group in groups_of(program, alone=not shortcuts)]
     report = SyncReport(program.name, _missing(program, checked), _misuse(checked), _deadlock(checked), **usage(program))
-    if not redundancy or not report.ok:
+    if not report.ok:
+        return replace(report, advice=_advice(checked, loops() if loops else {}, needs_barrier))
+    if chains:
+        report = replace(report, chains=_chains(checked))
+    if not redundancy:
         return report
     executed = _executed(program)
     judged = [unit for unit in sorted(_units(program)) if unit in executed]
@@ -163,6 +177,36 @@ def _deadlock(checked: list[Checked]) -> str | None:
     if not stuck:
         return None
     return stuck[0].deadlock + (f"\n  and so do {others} more block{'s' if others > 1 else ''}" if others else "")
+
+
+def _advice(checked: list[Checked], loops: Loops, needs_barrier: NeedsBarrier) -> tuple[str, ...]:
+    """What to prime and to drain, in all blocks."""
+
+    def outcome(program: Program) -> str:
+        report = check(program, needs_barrier)
+        if report.deadlock is not None:
+            return "something still waits for ever: " + report.deadlock.partition("\n")[0]
+        found = [f"{len(faults)} {what}" for faults, what in ((report.missing, "missing orders"), (report.misuse, "misused flags")) if faults]
+        return f"there are still {' and '.join(found)}" if found else "every order is there"
+
+    lines: dict[str, None] = {}
+    for part in checked:
+        left = any(key[0] == "left" for key in part.misuse)
+        if left or part.deadlock is not None:
+            lines |= dict.fromkeys(advise(part.group.program, part.deadlock is not None, loops, outcome))
+    return tuple(lines)
+
+
+def _chains(checked: list[Checked]) -> tuple[Chain, ...]:
+    """The longest chain of all blocks and, where its turn stays on one pipe, the longest that counts only what crosses pipes."""
+    found = []
+    for barriers in (True, False):
+        chain = max((longest_chain(part.group.program, barriers) for part in checked), key=lambda chain: chain.syncs, default=None)
+        if chain is not None and chain.syncs:
+            found.append(chain)
+        if chain is None or len({pipe for link in chain.turn for pipe in (link.source, link.target)}) != 1:
+            break
+    return tuple(found)
 
 
 def _units(program: Program) -> set[int]:

@@ -153,7 +153,7 @@ def _same_commands(one: Program, two: Program, written: set[str]) -> bool:
 def _same(one: Command, two: Command, written: set[str]) -> bool:
     if one.site is not two.site or one.flag != two.flag or one.reads != two.reads or one.writes != two.writes:
         return False
-    if one.operands is two.operands:
+    if one.operands == two.operands:
         return True
     return len(one.operands) == len(two.operands) and all(
         _same_place(first, second, written) for (_, first), (_, second) in zip(one.operands, two.operands) if first is not second

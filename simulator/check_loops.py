@@ -47,12 +47,13 @@ class State:
 
 @dataclass
 class Lead:
-    """A stretch of the leading stream during a walk."""
+    """A stretch of the leading stream during a walk: the next place to look from, the state there before, and one saved for longer."""
 
     stretch: Stretch
     stride: int
     at: int
     looks: int = 0
+    before: State | None = None
     saved: State | None = None
 
 
@@ -80,11 +81,13 @@ class Skipper:
                 continue
             state = state or self._state()
             lead.looks += 1
-            rounds = self._skip(lead.saved, state) if lead.saved is not None else 0
-            if rounds:
-                self.skipped += rounds
-                return
-            if lead.looks & (lead.looks - 1) == 0:
+            for one in (lead.before, lead.saved):
+                rounds = self._skip(one, state) if one is not None else 0
+                if rounds:
+                    self.skipped += rounds
+                    return
+            lead.before = state
+            if lead.looks & (lead.looks - 1) == 0:  # the distance to the saved one takes every value, in the end
                 lead.saved = state
 
     def _state(self) -> State:

@@ -94,7 +94,7 @@ def stretches_of(stream: Stream, codes: np.ndarray) -> list[Stretch]:
     found: list[Stretch] = []
     covered: list[tuple[int, int, int]] = []
     for period in range(1, min(LONGEST_PERIOD, bodies.size // 3) + 1):
-        for low, high in _runs(bodies[period:] == bodies[:-period], 2 * period):
+        for low, high in runs(bodies[period:] == bodies[:-period], 2 * period):
             stretch = Stretch(int(starts[low]), int(starts[high + period]), int(starts[low + period] - starts[low]))
             inside = any(a <= low and high + period <= b and period % p == 0 for a, b, p in covered)
             if not inside:
@@ -103,7 +103,7 @@ def stretches_of(stream: Stream, codes: np.ndarray) -> list[Stretch]:
     return found
 
 
-def _runs(flags: np.ndarray, least: int) -> list[tuple[int, int]]:
+def runs(flags: np.ndarray, least: int) -> list[tuple[int, int]]:
     """Runs of at least `least` true flags, as (first, first after)."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2]) if b - a >= least]

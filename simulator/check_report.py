@@ -64,19 +64,18 @@ class PairUse:
 
 @dataclass(frozen=True)
 class ChainLink:
-    """One synchronisation of a chain: how it is called, from which pipe and line to which, and on which core it ends."""
+    """One synchronisation of a chain: what it is; pipe and line of the work before it and of the work behind it."""
 
     what: str
     source: str
     source_location: str
     target: str
     target_location: str
-    core: str
 
 
 @dataclass(frozen=True)
 class Chain:
-    """The longest happens-before chain: `syncs` flags, barriers and signals, each of which can only come after the one before.
+    """A longest happens-before chain: `syncs` flags, barriers and signals, each of which can only come after the one before.
 
     `turn`: the links that repeat, `turns` times; what is not in a turn (`syncs` - `turns` * len(turn)) comes before, between and after.
     """
@@ -91,7 +90,7 @@ class SyncReport:
     """What a check found.  `redundant` and `idle` are None where they were not asked for, or the rest is not in order.
 
     flag_sites, barrier_sites: commands in the simulator IR; event_ids: "P -> Q" to the number of ids used, of 8; cross_core_ids of 16.
-    `advice`: what would end a deadlock or clear a flag that is left up.  `chain` is None where nobody asked, or something waits for ever.
+    `advice`: what to prime and to drain.  `chains`: none where nobody asked, or something is not in order.
     """
 
     program: str
@@ -108,7 +107,7 @@ class SyncReport:
     advice: tuple[str, ...] = ()
     redundant: tuple[Unit, ...] | None = None
     idle: tuple[Unit, ...] | None = None
-    chain: Chain | None = None
+    chains: tuple[Chain, ...] = ()
 
     @property
     def ok(self) -> bool:
