@@ -18,13 +18,12 @@ import numpy as np
 from .check_flags import FlagRules, Raise
 from .check_loops import Skipper
 from .check_pattern import Pattern, bodies_of, leader_of
-from .check_regions import Regions
+from .check_regions import ATOMICS, READS, WRITES, Regions
 from .program import Command, Program
 from .replay import Queue, Replay
 
 HAZARDS = ("RAW", "WAR", "WAW")
 RAW, WAR, WAW = range(3)
-WRITES, ATOMICS, READS = range(3)
 
 Place = tuple[int, int]  # stream, index
 Needs = dict[str, tuple[bool, bool, bool]]  # pipe -> needs a barrier for RAW, WAR, WAW
@@ -154,6 +153,17 @@ class Clocks(Replay):
             if tokens and len(key) == 4:
                 self.rules.left(*key, tokens[-1][1])
 
+    def never_asked(self, queue: Queue) -> tuple[int, int, int]:
+        """For accesses of `queue` of each kind: its own bit if its pipe keeps them in order without being asked, else 0."""
+        raw, war, waw = self._free[queue.pipe] if queue.pipe in self._free else (True, True, True)
+        bit = 1 << queue.local
+        return (bit if raw and waw else 0,) * 2 + (bit if war else 0,)
+
+    def queue_numbers(self) -> list[list[int]]:
+        """Per stream and command the number of its queue."""
+        numbers = [{site: queues[pipe].local for site, pipe in self._site_queue.items() if pipe in queues} for queues in self.cores]
+        return [[known[command.site] for command in stream.commands] for known, stream in zip(numbers, self.program.streams)]
+
     def table(self, stream: int, number: int) -> Table:
         """The table that a region stands in: the stream's own, or that of the memory that cores share."""
         return self.shared if self.regions.shared[number] else self.tables[stream]
@@ -243,5 +253,5 @@ def survivors(
             return [False] * len(without)
         clocks.check_end()
     except AllFail:
-        pass
+        return [False] * len(without)
     return clocks.alive.tolist()

@@ -14,6 +14,7 @@ import numpy as np
 
 from .check_flags import Raise
 from .check_pattern import Pattern, Stretch
+from .check_regions import READS
 
 if TYPE_CHECKING:
     from .check_clocks import Clocks
@@ -32,7 +33,7 @@ class State:
     """The state of a walk at one point.
 
     shape: what must be the same again.  clocks: [number, row, column]; places, columns: single places and the clock column that they
-    belong to.  entries: of tables, (place, queues asked).
+    belong to.  entries: those of tables that some queue will yet be asked about, (place, queues asked).
     """
 
     next: list[int]
@@ -69,6 +70,11 @@ class Skipper:
             if stretch.end - stretch.start >= 4 * stride:
                 self.leads.append(Lead(stretch, stride, stretch.start))
         self._stream_of = np.array([*(queue.stream for queue in walk.queues), *range(len(walk.cores))])
+        self._bits = 1 << np.arange(len(walk.queues), dtype=np.int64)
+        mine = [sum(1 << queue.local for queue in queues.values()) for queues in walk.cores]
+        self._askers = [*mine, sum(mine)]
+        self._free = [walk.never_asked(queue) for queue in walk.queues]
+        self._last = pattern.last(walk.queue_numbers(), len(walk.queues)) if self.leads else ()
 
     def look(self) -> None:
         """Looks if this is a place to look from."""
@@ -81,7 +87,7 @@ class Skipper:
                 continue
             state = state or self._state()
             lead.looks += 1
-            for one in (lead.before, lead.saved):
+            for one in (lead.before, lead.saved if lead.saved is not lead.before else None):
                 rounds = self._skip(one, state) if one is not None else 0
                 if rounds:
                     self.skipped += rounds
@@ -92,16 +98,16 @@ class Skipper:
 
     def _state(self) -> State:
         walk = self.walk
-        waiting = [[index for queue in queues.values() for index, _ in queue.waiting] for queues in walk.cores]
-        front = [min([at, *indices]) for at, indices in zip(walk.next, waiting)]
-        live = (self.pattern.last >= np.array(front)[:, None]).any(axis=0)
+        front = [min([at, *(q.waiting[0][0] for q in queues.values() if q.waiting)]) for at, queues in zip(walk.next, walk.cores)]
+        at = np.array([queue.waiting[0][0] if queue.waiting else walk.next[queue.stream] for queue in walk.queues])
+        using, writing = ((last >= at[:, None]).T @ self._bits for last in self._last)
         entries = {
             (stream, region, kind, queue.local): (entry[0], entry[1])
             for stream, table in enumerate([*walk.tables, walk.shared])
             for region, kinds in table.items()
-            if live[region]
             for kind, of_kind in enumerate(kinds)
             for queue, entry in of_kind.items()
+            if int((writing if kind == READS else using)[region]) & self._askers[stream] & ~entry[1] & ~self._free[queue.local][kind]
         }
         shape, clocks, places = _inside(walk)
         columns, values = zip(*places) if places else ((), ())

@@ -1,5 +1,6 @@
 """What repeats in the streams of a block: loops, found in the streams themselves, and what in them is alike but for the regions."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -36,7 +37,7 @@ class Pattern:
     """The streams of a block as numbers, and the stretches of the leading one.
 
     codes[s][i]: equal for commands of one site, flag, and number of regions read and written.  regions[s][offsets[s][i]:offsets[s][i + 1]]:
-    the regions of command i, those read first.  last[s, r]: the last command of stream s that touches region r or a neighbour, -1: none.
+    the regions of command i, those read first.
     """
 
     def __init__(self, program: Program, regions: Regions) -> None:
@@ -49,6 +50,7 @@ class Pattern:
             for stream, touched in zip(program.streams, regions.touched)
         ]
         self._differing: dict[tuple[int, int], np.ndarray] = {}
+        self._last: tuple[np.ndarray, np.ndarray] | None = None
         leader = leader_of(program)
         self.stretches = stretches_of(program.streams[leader], self.codes[leader])
 
@@ -73,16 +75,25 @@ class Pattern:
         at = int(np.searchsorted(differing, first))
         return int(differing[at]) if at < differing.size else max(first, codes.size - period)
 
-    @cached_property
-    def last(self) -> np.ndarray:
-        """See above; made when first asked for."""
-        last = np.full((len(self.codes), self.size), -1, np.int64)
-        for stream, (regions, offsets) in enumerate(zip(self.regions, self.offsets)):
-            np.maximum.at(last[stream], regions, np.repeat(np.arange(offsets.size - 1), np.diff(offsets)))
-        found = last.copy()
+    def last(self, queues: Sequence[Sequence[int]], count: int) -> tuple[np.ndarray, np.ndarray]:
+        """[queue, region]: the last command of a queue that touches the region or a neighbour, and the last that writes one; -1: none.
+
+        queues: per stream and command the number of its queue, of `count`.
+        """
+        if self._last is None:
+            self._last = tuple(self._last_of(queues, count, writes) for writes in (False, True))
+        return self._last
+
+    def _last_of(self, queues: Sequence[Sequence[int]], count: int, writes: bool) -> np.ndarray:
+        own = np.full((count, self.size), -1, np.int64)
+        for numbers, regions, offsets, touched in zip(queues, self.regions, self.offsets, self._touched):
+            commands = np.repeat(np.arange(offsets.size - 1), np.diff(offsets))
+            kept = np.array([w for part in touched for w in (*[False] * len(part.reads), *[True] * len(part.writes))], bool) if writes else slice(None)
+            np.maximum.at(own, (np.array(numbers, np.int64)[commands[kept]], regions[kept]), commands[kept])
+        found = own.copy()
         for number, others in enumerate(self.neighbours):
             if others and others != (number,):
-                found[:, number] = np.maximum(last[:, number], last[:, list(others)].max(axis=1))
+                found[:, number] = own[:, list(others)].max(axis=1)
         return found
 
 

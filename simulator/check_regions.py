@@ -9,6 +9,10 @@ from .overlap import any_overlap, span
 from .program import Command, Program
 
 
+WRITES, ATOMICS, READS = range(3)
+"""Kinds of access."""
+
+
 class Touched(NamedTuple):
     """Region numbers that one command reads and writes.  `atomic`: its writes do not conflict with other atomic writes."""
 

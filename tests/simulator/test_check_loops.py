@@ -287,8 +287,31 @@ class RandomLoop:
                 b.wait(pipe, "V" if pipe != "V" else "MTE2", 3, line=line((*key, "in wait")))
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(("a3", "a5")), bodies, bodies, st.integers(3, 60), st.integers(1, 3), st.integers(-40, 59))
 def test_random_loops_are_judged_as_if_they_were_walked(arch, left, right, rounds, blocks, odd):
     program = RandomLoop(arch, left, right, rounds, blocks, odd).program
+    assert check(program, needs_barrier, redundancy=True) == check(program, needs_barrier, redundancy=True, shortcuts=False)
+
+
+FAMILIES = st.one_of(
+    st.builds(ring, st.integers(6, 60), st.integers(1, 4), in_place=st.booleans(), back=st.booleans(), wrong_at=st.integers(-40, 59)),
+    st.builds(handshake, st.integers(6, 40), st.integers(1, 6), late=st.integers(-40, 39)),
+    st.builds(handshake, st.integers(6, 40), st.integers(1, 6), arch=st.just("a5"), awaits_on=st.just("FIX")),
+)
+"""Loops that are in order, or nearly."""
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@given(FAMILIES, st.integers(0, 300), st.integers(0, 3), st.booleans())
+def test_loops_that_lack_a_command_are_judged_as_if_they_were_walked(build, at, number, site):
+    program = build.program
+    commands = program.streams[at % len(program.streams)].commands
+    at %= len(commands)
+    if site:
+        gone = commands[at].site
+        commands[:] = [command for command in commands if command.site is not gone or number == 0]
+    else:
+        del commands[at : at + number]
+    assign_units(program)
     assert check(program, needs_barrier, redundancy=True) == check(program, needs_barrier, redundancy=True, shortcuts=False)
