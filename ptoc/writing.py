@@ -4,14 +4,12 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ptoc.codegen import write_golden
 from ptoc.dialect.errors import ArgumentError
 from ptoc.machine.chip import load_chip
-from ptoc.simulator.check_report import SyncReport
 from ptoc.simulator.elaborate import kernel_functions
 
 from .arguments import parse_definitions

@@ -186,8 +186,8 @@ def _advice(checked: list[Checked], loops: Loops, needs_barrier: NeedsBarrier) -
         report = check(program, needs_barrier)
         if report.deadlock is not None:
             return "something still waits for ever: " + report.deadlock.partition("\n")[0]
-        found = [f"{len(faults)} {what}" for faults, what in ((report.missing, "missing orders"), (report.misuse, "misused flags")) if faults]
-        return f"there are still {' and '.join(found)}" if found else "every order is there"
+        found = [f"{what}: {len(faults)}" for faults, what in ((report.missing, "missing orders"), (report.misuse, "misused flags")) if faults]
+        return f"there remain {', '.join(found)}" if found else "every order is there"
 
     lines: dict[str, None] = {}
     for part in checked:

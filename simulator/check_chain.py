@@ -47,33 +47,37 @@ class _Chains(Replay):
 
     def work(self, queue: Queue, index: int, command: Command) -> None:
         node = self._now(queue)
-        if node is NOTHING:
-            node = queue.state = ALONE
-        elif node.link is not None and node.link.after is None:
+        if node.link is not None and node.link.after is None:
             node.link.after = command.site
         if node.length > self.longest.length:
             self.longest = node
         queue.seen = command.site
 
     def raised(self, queue: Queue, index: int, command: Command) -> tuple[_Node, Site]:
-        return self._now(queue), queue.seen or command.site
+        return self._own(queue), queue.seen or command.site
 
     def taken(self, queue: Queue, index: int, command: Command, tokens: list[tuple[_Node, Site]]) -> None:
         node, before = max(tokens, key=lambda token: token[0].length)
         self._follow(queue, node, command.site, before)
 
     def drained(self, queue: Queue, index: int, command: Command, queues: list[Queue]) -> None:
-        last = max(queues, key=lambda other: self._now(other).length)
+        last = max(queues, key=lambda other: self._own(other).length)
         if self.barriers:
-            self._follow(queue, last.state, command.site, last.seen or command.site)
-        elif last.state.length > queue.state.length:
-            queue.state = last.state
+            self._follow(queue, self._own(last), command.site, last.seen or command.site)
+        elif self._own(last).length > self._now(queue).length:
+            queue.state = self._own(last)
 
     def _follow(self, queue: Queue, node: _Node, site: Site, before: Site) -> None:
         if node is not NOTHING and node.length >= self._now(queue).length:
             queue.state = _Node(node.length + 1, _Link(site, before), node)
 
+    def _own(self, queue: Queue) -> _Node:
+        """The longest chain that ends in a queue: its last work, if nothing came before that."""
+        node = self._now(queue)
+        return ALONE if node is NOTHING and queue.seen is not None else node
+
     def _now(self, queue: Queue) -> _Node:
+        """The longest chain that the queue's next command must follow."""
         if queue.waiting and queue.waiting[0][1].length > queue.state.length:
             queue.state = queue.waiting[0][1]
         return queue.state

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -42,7 +43,7 @@ class Pattern:
 
     def __init__(self, program: Program, regions: Regions) -> None:
         self.size = len(regions.refs)
-        self.neighbours = regions.neighbours
+        self.neighbours, self.shared = regions.neighbours, regions.shared
         self._touched = regions.touched
         known: dict[tuple, int] = {}
         self.codes = [
@@ -101,7 +102,7 @@ def stretches_of(stream: Stream, codes: np.ndarray) -> list[Stretch]:
     """Where a stream repeats itself three times or more; short periods first."""
     starts = np.concatenate(([0], bodies_of(stream), [codes.size]))
     words: dict[bytes, int] = {}
-    bodies = np.array([words.setdefault(codes[a:b].tobytes(), len(words)) for a, b in zip(starts[:-1], starts[1:])])
+    bodies = np.array([words.setdefault(codes[a:b].tobytes(), len(words)) for a, b in pairwise(starts)])
     found: list[Stretch] = []
     covered: list[tuple[int, int, int]] = []
     for period in range(1, min(LONGEST_PERIOD, bodies.size // 3) + 1):

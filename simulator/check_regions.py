@@ -8,7 +8,6 @@ from ptoc.dialect.layout import Access, Ref, TileRef, ViewRef
 from .overlap import any_overlap, span
 from .program import Command, Program
 
-
 WRITES, ATOMICS, READS = range(3)
 """Kinds of access."""
 
