@@ -73,4 +73,4 @@ def _chain(chain: Chain) -> str:
         name = "" if before[1].rpartition(":")[0] == file else PurePath(file).name
         words.append(f"{name}:{line}" if before[0] == pipe else f"{pipe} {name}:{line}")
     rest = len(chain.turn) - len(shown)
-    return f"{count}{turns}: {' -> '.join(words)}" + (f" -> and {rest} more" if rest else "")
+    return f"{count}{turns}: {' -> '.join(words)}" + (f" and {rest} more" if rest else "")

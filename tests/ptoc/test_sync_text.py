@@ -42,7 +42,7 @@ def test_chains():
     assert lines[5] == "  longest chain: 41 syncs, 20 turns of 3: MTE2 k.py:3 -> V :5 -> :6 -> MTE2 other.py:3"
     assert lines[6] == "  longest chain across pipes: 2 syncs: MTE2 k.py:3 -> V :5 -> MTE2 other.py:3"
     assert printed(chains=(Chain(1, 1, (LINK,)),))[5] == "  longest chain: 1 sync: MTE2 k.py:3 -> V :5"
-    assert printed(chains=(Chain(60, 6, (BARRIER,) * 10),))[5].endswith(":6 -> and 2 more")
+    assert printed(chains=(Chain(60, 6, (BARRIER,) * 10),))[5].endswith(":6 and 2 more")
 
 
 def test_idle_units_are_shortened():

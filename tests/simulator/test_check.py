@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ptoc.dialect.errors import PoisonError
 from ptoc.machine.hazards import needs_barrier
-from ptoc.simulator.check import check, check_without
+from ptoc.simulator.check import check, check_without, spare_sites
 from ptoc.simulator.execute import execute_adverse
 from ptoc.simulator.memory import Memories
 from ptoc.simulator.program import Core
@@ -343,6 +344,27 @@ def test_what_protects_another_flag_from_being_set_twice_is_not_redundant():
     assert [unit.unit for unit in build.check(redundancy=True).redundant] == [0, 2]
 
 
+def test_sets_of_sites_are_judged_in_another_run_of_the_same_text():
+    program = loop().program
+    unit = [frozenset(site.index for site in program.sites if site.unit == n) for n in range(5)]
+    assert spare_sites(program, needs_barrier, unit) == [False, False, False, False, True]
+    assert spare_sites(loop(1).program, needs_barrier, unit) == [False, True, False, True, True]
+    assert spare_sites(program, needs_barrier, [unit[4] | unit[0], unit[4] | frozenset()]) == [False, True]
+    assert spare_sites(program, needs_barrier, []) == []
+
+
+def test_sites_that_leave_their_partners_behind_are_judged_by_a_check_of_their_own():
+    build = Build().sync("MTE2", "V", 0, 0).sync("V", "MTE2", 1, 1)
+    assert spare_sites(build.program, needs_barrier, [frozenset({0}), frozenset({0, 1}), frozenset({3})]) == [False, True, False]
+
+
+def test_nothing_is_spare_in_a_program_that_is_not_in_order_anyhow():
+    build = Build().load(0).sync("MTE2", "S", 0, 0).barrier("MTE2", 1)
+    build.work("V", r=ub(0)).load(0)
+    assert not build.check().ok
+    assert spare_sites(build.program, needs_barrier, [frozenset({3})]) == [False]
+
+
 def test_redundancy_is_not_judged_where_orders_are_missing_or_nobody_asked():
     report = Build().load(0).sync("MTE2", "V", 0, 0).add(2, 1).store(0).check(redundancy=True)
     assert (report.redundant, report.idle) == (None, None)
@@ -513,6 +535,20 @@ def test_the_verdict_is_that_of_the_closed_graph(arch, left, right):
     found = {(place[m.first.location], place[m.second.location]) for m in report.missing}
     assert {tuple(sorted(pair)) for pair in found} <= unordered
     assert bool(found) == bool(unordered)
+
+
+def test_scalar_work_is_late_in_the_adverse_order():
+    def run(build):
+        for site in build.program.sites:
+            site.attributes["own"] = site.index
+        memories = filled(build.program)
+        execute_adverse(build.program, memories, {"work": affine}, needs_barrier)
+        return memories.read(AIV, ub(1), None)[0, 0]
+
+    assert run(Build().work("S", w=ub(0)).sync("S", "V").work("V", r=ub(0), w=ub(1))) == 3
+    assert run(Build().work("S", w=ub(0)).work("S", r=ub(0), w=ub(1))) == 1
+    with pytest.raises(PoisonError, match="while a write to it is in flight"):
+        run(Build().work("S", w=ub(0)).work("V", r=ub(0), w=ub(1)))
 
 
 def affine(arrays, attributes):
