@@ -51,14 +51,15 @@ def check(
     """
     needs = needs_of(program, needs_barrier)
     checked = [_checked(group, needs, shortcuts) for group in groups_of(program, alone=not shortcuts)]
-    report = SyncReport(program.name, _missing(program, checked), _misuse(checked), _deadlock(checked), **usage(program))
+    streams = [stream for part in checked for stream in part.group.program.streams]  # the others have the same sites and flags
+    report = SyncReport(program.name, _missing(program, checked), _misuse(checked), _deadlock(checked), **usage(program, streams))
     if not report.ok:
         return replace(report, advice=_advice(checked, loops() if loops else {}, needs_barrier))
     if chains:
         report = replace(report, chains=_chains(checked))
     if not redundancy:
         return report
-    executed = _executed(program)
+    executed = _executed(streams)
     judged = [unit for unit in sorted(_units(program)) if unit in executed]
     if shortcuts:
         spare = _spare(checked, needs, [frozenset({unit}) for unit in judged])
@@ -107,11 +108,11 @@ def needs_of(program: Program, needs_barrier: NeedsBarrier) -> Needs:
     }
 
 
-def usage(program: Program) -> dict:
-    """How the flags and barriers of a program are used: fields of a SyncReport."""
+def usage(program: Program, streams: Sequence[Stream]) -> dict:
+    """How the flags and barriers of a program are used, in all of its blocks or one of each alike ones: fields of a SyncReport."""
     flags = [site for site in program.sites if site.kind in ("set", "wait")]
     barriers = [site for site in program.sites if site.kind == "barrier"]
-    used = {(c.site, c.flag) for stream in program.streams for c in stream.commands if c.flag >= 0}
+    used = {(c.site, c.flag) for stream in streams for c in stream.commands if c.flag >= 0}
     ids: dict[str, set[int]] = {}
     for site, flag in used:
         if site.kind in ("set", "wait"):
@@ -146,7 +147,7 @@ def _checked(group: Group, needs: Needs, shortcuts: bool = True) -> Checked:
 def _spare(checked: list[Checked], needs: Needs, deletions: list[frozenset[int]]) -> list[bool]:
     """For each set of units: is everything in order without it?  What one block needs is not asked of the others."""
     left = list(range(len(deletions)))
-    for part in checked:
+    for part in sorted(checked, key=lambda part: sum(len(stream.commands) for stream in part.group.program.streams)):
         lives = survivors(part.group.program, part.regions, needs, [deletions[n] for n in left], part.pattern)
         left = [n for n, alive in zip(left, lives) if alive]
     return [n in left for n in range(len(deletions))]
@@ -193,7 +194,9 @@ def _advice(checked: list[Checked], loops: Loops, needs_barrier: NeedsBarrier) -
     for part in checked:
         left = any(key[0] == "left" for key in part.misuse)
         if left or part.deadlock is not None:
-            lines |= dict.fromkeys(advise(part.group.program, part.deadlock is not None, loops, outcome))
+            told = advise(part.group.program, part.deadlock is not None, loops, outcome)
+            if not lines.keys() >= set(told[:-1]):  # else said of another block
+                lines |= dict.fromkeys(told)
     return tuple(lines)
 
 
@@ -215,8 +218,8 @@ def _units(program: Program) -> set[int]:
     return {site.unit for site in program.sites if site.unit >= 0 and site.role not in UNCOUNTED} - ends
 
 
-def _executed(program: Program) -> set[int]:
-    sites = {command.site for stream in program.streams for command in stream.commands}
+def _executed(streams: Sequence[Stream]) -> set[int]:
+    sites = {command.site for stream in streams for command in stream.commands}
     return {site.unit for site in sites if site.role not in UNCOUNTED}
 
 

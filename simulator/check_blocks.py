@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from ptoc.dialect.layout import Ref, TileRef, ViewRef
 
-from .check_regions import hull, is_global, neighbours_of, written_memories
-from .overlap import any_overlap
+from .check_regions import is_global, neighbours_of, written_memories
+from .overlap import hull, sharing_pairs
 from .program import Command, Program
 
 Spot = tuple[int, int, int]  # stream of its block, index, number of the operand
@@ -36,6 +36,15 @@ class Group:
     blocks: list[list[int]]
     touches: list[list[Touch]]
     regions: list[list[Ref]]
+
+
+class Region(NamedTuple):
+    """A region of one block: the number of the block, its streams, the region, and what touches it."""
+
+    block: int
+    streams: list[int]
+    ref: Ref
+    touches: list[Touch]
 
 
 class Meeting(NamedTuple):
@@ -76,17 +85,15 @@ def groups_of(program: Program, alone: bool = False) -> list[Group]:
 
 def meetings(program: Program, groups: Sequence[Group]) -> list[Meeting]:
     """Conflicting accesses of different blocks; for each pair of sites and kinds the first, with the number of all."""
-    by_memory: dict[str, list[tuple[int, int, int, int, int]]] = {}  # -> (low, high, block, group, number of region)
-    blocks = sorted((numbers, g, b) for g, group in enumerate(groups) for b, numbers in enumerate(group.blocks))
-    for order, (_, g, b) in enumerate(blocks):
-        for number, ref in enumerate(groups[g].regions[b]):
-            accesses = ref.accesses()
-            if accesses:
-                by_memory.setdefault(ref.memory, []).append((*hull(accesses), order, g, number))
+    by_memory: dict[str, list[Region]] = {}
+    members = sorted((numbers, g, b) for g, group in enumerate(groups) for b, numbers in enumerate(group.blocks))
+    for block, (numbers, g, b) in enumerate(members):
+        for ref, touches in zip(groups[g].regions[b], groups[g].touches):
+            by_memory.setdefault(ref.memory, []).append(Region(block, numbers, ref, touches))
     found: dict[tuple, Meeting] = {}
     for regions in by_memory.values():
-        for one, two in _meeting_pairs(regions, groups, blocks):
-            _add(found, program, groups, blocks, one, two)
+        for one, two in _meeting_pairs(regions):
+            _add(found, program, one, two)
     return list(found.values())
 
 
@@ -198,49 +205,33 @@ def _moved(regions: list[Ref], others: list[Ref]) -> bool:
     return True
 
 
-def _meeting_pairs(regions: list[tuple], groups: Sequence[Group], blocks: list[tuple]) -> list[tuple]:
-    """Pairs of regions of different blocks that share a byte and conflict, in order of blocks and regions."""
+def _meeting_pairs(regions: list[Region]) -> list[tuple[Region, Region]]:
+    """Pairs of regions of different blocks that share a byte, in order of blocks and regions."""
+    accesses = [region.ref.accesses() for region in regions]
     hulls: dict[int, tuple[int, int]] = {}
-    for low, high, block, _, _ in regions:
-        first, last = hulls.get(block, (low, high))
-        hulls[block] = min(first, low), max(last, high)
-    ordered = sorted(hulls.values())
-    if all(high <= low for (_, high), (low, _) in pairwise(ordered)):
+    for region, part in zip(regions, accesses):
+        if part:
+            low, high = hull(part)
+            first, last = hulls.get(region.block, (low, high))
+            hulls[region.block] = min(first, low), max(last, high)
+    if all(high <= low for (_, high), (low, _) in pairwise(sorted(hulls.values()))):
         return []
-    found = []
-    active: list[tuple] = []
-    for region in sorted(regions):
-        low, _, block, g, number = region
-        active = [other for other in active if other[1] > low]
-        for other in active:
-            if other[2] != block and _conflict(groups[g].touches[number], groups[other[3]].touches[other[4]]):
-                mine, theirs = (groups[r[3]].regions[blocks[r[2]][2]][r[4]] for r in (region, other))
-                if any_overlap(mine.accesses(), theirs.accesses()):
-                    found.append((other, region) if other[2] < block else (region, other))
-        active.append(region)
-    return sorted(found, key=lambda pair: [r[2:] for r in pair])
-
-
-def _conflict(one: list[Touch], two: list[Touch]) -> bool:
-    return any(_conflicting(a.kind, b.kind) for a in one for b in two)
+    return [(regions[i], regions[j]) for i, j in sharing_pairs(accesses) if regions[i].block != regions[j].block]
 
 
 def _conflicting(one: str, two: str) -> bool:
     return not (one == two and one in ("read", "atomic"))
 
 
-def _add(found: dict[tuple, Meeting], program: Program, groups: Sequence[Group], blocks: list[tuple], one: tuple, two: tuple) -> None:
+def _add(found: dict[tuple, Meeting], program: Program, one: Region, two: Region) -> None:
     """Notes the conflicting pairs of sites of two regions."""
-    sides = []
-    for _, _, order, g, number in (one, two):
-        numbers, _, b = blocks[order]
-        ref = groups[g].regions[b][number]
-        sides.append([((numbers[t.spot[0]], t.spot[1]), ref, t.kind) for t in groups[g].touches[number]])
+    sides = [
+        [((region.streams[touch.spot[0]], touch.spot[1]), region.ref, touch.kind) for touch in region.touches] for region in (one, two)
+    ]
     for first in sides[0]:
         for second in sides[1]:
             if not _conflicting(first[2], second[2]):
                 continue
-            sites = [program.streams[s].commands[i].site.index for (s, i), _, _ in (first, second)]
-            key = (*sites, first[2], second[2])
-            count = found[key].count + 1 if key in found else 1
-            found[key] = found[key]._replace(count=count) if key in found else Meeting(*first, *second, count)
+            key = (*(program.streams[s].commands[i].site.index for (s, i), _, _ in (first, second)), first[2], second[2])
+            known = found.get(key)
+            found[key] = Meeting(*first, *second, 1) if known is None else known._replace(count=known.count + 1)

@@ -61,9 +61,11 @@ class _Chains(Replay):
         self._follow(queue, node, command.site, before)
 
     def drained(self, queue: Queue, index: int, command: Command, queues: list[Queue]) -> None:
-        last = max(queues, key=lambda other: self._own(other).length)
+        last = max((other for other in queues if other.seen is not None), key=lambda other: self._own(other).length, default=None)
+        if last is None:
+            return
         if self.barriers:
-            self._follow(queue, self._own(last), command.site, last.seen or command.site)
+            self._follow(queue, self._own(last), command.site, last.seen)
         elif self._own(last).length > self._now(queue).length:
             queue.state = self._own(last)
 

@@ -211,9 +211,9 @@ class Clocks(Replay):
             self._drop((clock[:, columns] <= places).any(axis=1))
             return
         known = clock[0]
-        for source, at, hazard, other, number in asked:
-            if at >= known[source.local]:
-                self._unordered(hazard, (source.stream, at), other, (queue.stream, index), number)
+        unknown = [item for item in asked if item[1] >= known[item[0].local]]
+        for source, at, hazard, other, number in sorted(unknown, key=lambda item: item[0].local):  # tables have no order of their own
+            self._unordered(hazard, (source.stream, at), other, (queue.stream, index), number)
 
     def _drop(self, bad: np.ndarray | bool) -> None:
         """Rows with a fault: nothing more need be known of them."""

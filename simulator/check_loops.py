@@ -73,8 +73,9 @@ class Skipper:
     def _skip(self, one: State, two: State) -> int:
         """Moves the walk, which is at `two`, on by as many times the way from `one` to `two` as is certain; their number."""
         periods = [b - a for a, b in zip(one.next, two.next)]
+        # The command that each stream has come to counts: it may be what the stream waits at.
         rounds = min(
-            ((self.pattern.alike_until(s, one.front[s], p) - one.next[s]) // p for s, p in enumerate(periods) if p), default=0
+            ((self.pattern.alike_until(s, one.front[s], p) - 1 - one.next[s]) // p for s, p in enumerate(periods) if p), default=0
         )
         if rounds < 1 or one.shape != two.shape or not self._moved(one, two, periods, None):
             return 0

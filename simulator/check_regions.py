@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ptoc.dialect.layout import Access, Ref, TileRef, ViewRef
+from ptoc.dialect.layout import Ref, TileRef, ViewRef
 
-from .overlap import any_overlap, span
+from .overlap import sharing_pairs
 from .program import Command, Program
 
 WRITES, ATOMICS, READS = range(3)
@@ -89,32 +89,17 @@ def written_memories(program: Program) -> set[str]:
 def neighbours_of(refs: Sequence[Ref], writable: Sequence[bool]) -> list[tuple[int, ...]]:
     """For each region those, itself included, that share a byte with it where one of the two is written; ascending."""
     accesses = [ref.accesses() for ref in refs]
-    found: list[list[int]] = [[] for _ in refs]
-    by_memory: dict[str, list[tuple[int, int, int]]] = {}
-    for number, part in enumerate(accesses):
-        if part:
-            low, high = hull(part)
-            by_memory.setdefault(part[0].memory, []).append((low, high, number))
-    for regions in by_memory.values():
-        regions.sort()
-        active: list[tuple[int, int, int]] = []
-        for region in regions:
-            low, _, number = region
-            active = [other for other in active if other[1] > low]
-            for _, _, other in active:
-                if (writable[number] or writable[other]) and any_overlap(accesses[number], accesses[other]):
-                    found[number].append(other)
-                    found[other].append(number)
-            active.append(region)
-            if writable[number]:
-                found[number].append(number)
+    found: list[list[int]] = [[number] if may_write and accesses[number] else [] for number, may_write in enumerate(writable)]
+    by_memory: dict[str, list[int]] = {}
+    for number, ref in enumerate(refs):
+        by_memory.setdefault(ref.memory, []).append(number)
+    for numbers in by_memory.values():
+        for i, j in sharing_pairs([accesses[number] for number in numbers]):
+            one, two = numbers[i], numbers[j]
+            if writable[one] or writable[two]:
+                found[one].append(two)
+                found[two].append(one)
     return [tuple(sorted(numbers)) for numbers in found]
-
-
-def hull(accesses: tuple[Access, ...]) -> tuple[int, int]:
-    """First byte and first byte after the last of a region."""
-    spans = [span(access) for access in accesses]
-    return min(low for low, _ in spans), max(high for _, high in spans)
 
 
 def _without(lonely: set[int], part: Touched) -> Touched:

@@ -138,6 +138,15 @@ def test_cores_that_hand_slots_to_each_other_are_skipped(arch, pipe):
     assert (clocks.missing, clocks.misuse) == ({}, {})
 
 
+def test_a_stream_that_does_not_wait_where_it_did_before_is_not_skipped_to_there():
+    program = handshake(10, 1, late=0).program
+    commands = program.streams[2].commands
+    awaits = [n for n, command in enumerate(commands) if command.site.kind == "await"]
+    del commands[awaits[-2]]
+    assign_units(program)
+    assert check(program, needs_barrier) == check(program, needs_barrier, shortcuts=False)
+
+
 def test_a_deadlock_behind_a_skipped_loop_is_told_alike():
     b = handshake(300)
     b.on(AIV).wait("V", "MTE2", 5)
