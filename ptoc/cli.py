@@ -137,7 +137,7 @@ def check_command(kernel: str, definitions: tuple, case: str | None, chip: str, 
     from .arguments import parse_definitions
     from .loading import load_source
     from .running import check_compiled
-    from .writing import check_json, describe_check
+    from .sync_text import check_json, describe_check
 
     report = check_compiled(load_source(kernel), load_chip(chip), parse_definitions(definitions), case, cores, {}, sync)
     click.echo(json.dumps(check_json(report), indent=2) if as_json else describe_check(report))

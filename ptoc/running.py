@@ -13,10 +13,12 @@ from ptoc.frontend import Kernel
 from ptoc.machine.chip import Chip
 from ptoc.machine.hazards import needs_barrier
 from ptoc.machine.pricing import price, sync_costs
-from ptoc.simulator.check import SyncReport, check
-from ptoc.simulator.elaborate import elaborate, fill
+from ptoc.simulator.check import check
+from ptoc.simulator.check_report import SyncReport
+from ptoc.simulator.elaborate import elaborate, fill, kernel_functions
 from ptoc.simulator.engine import Costs, schedule
 from ptoc.simulator.execute import execute, execute_adverse
+from ptoc.simulator.loop_lines import loop_lines
 from ptoc.simulator.memory import Memories
 from ptoc.simulator.program import Command, Program
 from ptoc.simulator.timeline import Timeline
@@ -217,7 +219,7 @@ def run_compiled(
         return run_arranged(arranged, allow_unvalidated)
     prepared = Prepared(arranged.compile(), arranged.arguments, arranged.values, arranged.program())
     if checked:
-        prove_order(prepared.program)
+        prove_order(prepared)
     timeline = time_program(prepared.program, chip)
     result = _result(arranged, prepared.program, timeline, checked, allow_unvalidated)
     if values:
@@ -247,9 +249,19 @@ def _result(arranged: Arranged, program: Program, timeline: Timeline, checked: b
     return result
 
 
-def prove_order(program: Program) -> None:
-    """Raises CheckError that lists every missing order, misused flag and deadlock of a program."""
-    report = check(program, needs_barrier)
+def check_prepared(prepared: Prepared, redundancy: bool = False, chains: bool = False) -> SyncReport:
+    """The check of a prepared run; its advice names the lines of loops."""
+
+    def loops() -> dict[int, tuple[str, ...]]:
+        parts = kernel_functions(prepared.compiled.simulator_ir)[prepared.compiled.name]
+        return loop_lines(list(parts.values()), prepared.program)
+
+    return check(prepared.program, needs_barrier, redundancy, chains, loops)
+
+
+def prove_order(prepared: Prepared) -> None:
+    """Raises CheckError that lists every missing order, misused flag and deadlock of a run, and what to prime and to drain."""
+    report = check_prepared(prepared)
     if not report.ok:
         raise CheckError("\n".join(describe_faults(report)))
 
@@ -259,7 +271,7 @@ def prove(prepared: Prepared) -> None:
 
     Raises: CheckError, or the error of the run that a missing order makes fail.
     """
-    prove_order(prepared.program)
+    prove_order(prepared)
     compare_adverse(prepared, run_values(prepared, time_program(prepared.program, prepared.compiled.chip)))
 
 
@@ -326,9 +338,9 @@ def _wanted(function: Any) -> tuple[str, ...]:
 
 
 def describe_faults(report: SyncReport) -> list[str]:
-    """One line for each missing order, misuse and deadlock."""
+    """One line for each missing order, misuse and deadlock, and what to do about flags that a loop carries."""
     lines = [str(m) for m in report.missing] + list(report.misuse)
-    return lines + ([report.deadlock] if report.deadlock else [])
+    return lines + ([report.deadlock] if report.deadlock else []) + [f"advice: {line}" for line in report.advice]
 
 
 def check_compiled(
@@ -336,7 +348,7 @@ def check_compiled(
 ) -> SyncReport:
     """See api.check.  A unit is redundant only if no declared case of the same compiled kernel needs it."""
     prepared = prepare(source, chip, definitions, case, cores, inputs, sync)
-    report = check(prepared.program, needs_barrier, redundancy=True)
+    report = check_prepared(prepared, redundancy=True, chains=True)
     return over_cases(report, prepared.program, other_cases(prepared)) if source.kernel is not None else report
 
 
