@@ -10,6 +10,8 @@ from ptoc.dialect import new_context
 from ptoc.dialect.errors import CapacityError, NotSupportedError
 from ptoc.dialect.mlir import ir
 from ptoc.dialect.op import REGISTRY
+from ptoc.machine.banks import Banks
+from ptoc.machine.chip import load_chip
 from ptoc.passes.address_packing import Block, pack
 from ptoc.passes.plan_memory import PlanMemory, memory_map
 from ptoc.passes.tile_liveness import liveness
@@ -26,6 +28,9 @@ class SmallChip:
 
     def alignment_bytes(self, memory: str) -> int:
         return 32 if memory in ("ub", "l1") else 512
+
+    def ub_banks(self) -> Banks:
+        return load_chip("ascend910b1").ub_banks()
 
     def number(self, key: str) -> int:
         return {"memories.ub_reserved_from": 3072}[key]
