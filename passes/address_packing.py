@@ -4,8 +4,7 @@ Two blocks that are never alive together may share bytes, which makes the later 
 as the capacity allows, in this order: no two blocks share; blocks share where that adds no dependence between engines inside a loop; such
 dependences are added, in the outermost loops only, then further in.  At each step blocks are tried in program order (fresh bytes first, then
 the smallest gap), largest first, longest alive first and largest in bytes times lifetime (smallest gap each); where one does not fit, it is tried
-again as the first.  Among the addresses that a block may have, one is taken at which its operands meet least in banks; if blocks fit only
-without regard to banks, banks are left out.
+again as the first.  Each step is also tried with the addresses at which operands of instructions meet least in banks; the better one is taken.
 """
 
 from collections.abc import Callable, Iterator
@@ -91,11 +90,34 @@ def pack(blocks: list[Block], capacity: int, alignment: int, relations: Relation
     for packing, apart in _steps(blocks, open_, relations):
         if not packing.shared and total > capacity:
             continue
-        for banks in (True, False) if relations.residues() else (False,):
-            for order, fresh in _orders(blocks, open_):
-                if _Attempt(blocks, capacity, alignment, relations if banks else None, apart, fresh).place(order):
-                    return packing
+        ways = [_placed(blocks, open_, capacity, alignment, None, apart)]
+        if relations.residues():
+            ways.append(_placed(blocks, open_, capacity, alignment, relations, apart))
+        fitting = [way for way in ways if way is not None]
+        if fitting:
+            best = min(fitting, key=lambda way: _meetings(relations, way)) if len(fitting) > 1 else fitting[0]
+            for i in open_:
+                blocks[i].address = best[i]
+            return packing
     return None
+
+
+def _placed(
+    blocks: list[Block], open_: list[int], capacity: int, alignment: int, relations: Relations | None, apart: Callable[[int, int], bool]
+) -> dict[int, int] | None:
+    """The addresses of all blocks by number as the first order that fits gives them; the blocks stay as they are."""
+    for order, fresh in _orders(blocks, open_):
+        if _Attempt(blocks, capacity, alignment, relations, apart, fresh).place(order):
+            found = {i: b.address for i, b in enumerate(blocks)}
+            for i in open_:
+                blocks[i].address = None
+            return found
+    return None
+
+
+def _meetings(relations: Relations, at: dict[int, int]) -> int:
+    """How often blocks at these addresses meet in all (each pair counts twice)."""
+    return sum(relations.meetings(i, address, at) for i, address in at.items())
 
 
 def load(blocks: list[Block]) -> dict[int, int]:
