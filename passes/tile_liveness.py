@@ -43,7 +43,7 @@ class Use:
     """An op that touches a tile.
 
     `kills`: it overwrites the whole valid part without reading it; `direct`: through the tile itself, not through a view; `pipe`: the engine
-    that it runs on, "" where none is known.
+    that it runs on, "" where none is known; `value`: the operand.
     """
 
     position: int
@@ -54,6 +54,7 @@ class Use:
     pipe: str = ""
     reads: bool = True
     writes: bool = True
+    value: ir.Value | None = None
 
 
 @dataclass
@@ -199,11 +200,11 @@ def _use(position: int, step: Step, rec: Record | None, value: ir.Value, buffer:
     """What an op does with a buffer that one of its operands is."""
     direct = value == buffer.op.results[0]
     if rec is None:
-        return Use(position, step.loop, step.op, False, direct)
+        return Use(position, step.loop, step.op, direct=direct, value=value)
     names = [n for n, v in rec.operands.items() if any(x == value for x in (v if isinstance(v, list) else [v]))]
     reads, writes = (any(n in touched for n in names) for touched in (rec.cls.reads_of(rec), rec.cls.writes))
     kills = direct and buffer.slots == 1 and buffer.type is not None and writes and not any(n in rec.cls.reads for n in names)
-    return Use(position, step.loop, step.op, kills, direct, rec.cls.pipe_of(rec).removeprefix("PIPE_"), reads, writes)
+    return Use(position, step.loop, step.op, kills, direct, rec.cls.pipe_of(rec).removeprefix("PIPE_"), reads, writes, value)
 
 
 def _is_view(op: ir.Operation) -> bool:
