@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-RETRIES = 8
+RETRIES = 32
 """How often a block that does not fit is tried again as the first."""
 
 GAPS = 6
@@ -80,8 +80,11 @@ class Unrelated:
         return 0
 
 
-def pack(blocks: list[Block], capacity: int, alignment: int, relations: Relations | None = None) -> Packing | None:
-    """Gives every block without an address one.  None, and no address is given, where no order of placing fits."""
+def pack(blocks: list[Block], capacity: int, alignment: int, relations: Relations | None = None, any_order: bool = False) -> Packing | None:
+    """Gives every block without an address one.  None, and no address is given, where no order of placing fits.
+
+    any_order: what is found does not depend on the order of the blocks; the same blocks in another order then fit too, as well or better.
+    """
     relations = relations or Unrelated()
     open_ = [i for i, b in enumerate(blocks) if b.address is None]
     if max(load(blocks).values(), default=0) > capacity and open_:
@@ -90,9 +93,10 @@ def pack(blocks: list[Block], capacity: int, alignment: int, relations: Relation
     for packing, apart in _steps(blocks, open_, relations):
         if not packing.shared and total > capacity:
             continue
-        ways = [_placed(blocks, open_, capacity, alignment, None, apart)]
+        orders = _orders(blocks, open_)[int(any_order) :]
+        ways = [_placed(blocks, orders, capacity, alignment, None, apart)]
         if relations.residues():
-            ways.append(_placed(blocks, open_, capacity, alignment, relations, apart))
+            ways.append(_placed(blocks, orders, capacity, alignment, relations, apart))
         fitting = [way for way in ways if way is not None]
         if fitting:
             best = min(fitting, key=lambda way: _meetings(relations, way)) if len(fitting) > 1 else fitting[0]
@@ -103,13 +107,13 @@ def pack(blocks: list[Block], capacity: int, alignment: int, relations: Relation
 
 
 def _placed(
-    blocks: list[Block], open_: list[int], capacity: int, alignment: int, relations: Relations | None, apart: Callable[[int, int], bool]
+    blocks: list[Block], orders: list[tuple[list[int], bool]], capacity: int, alignment: int, relations: Relations | None, apart: Callable[[int, int], bool]
 ) -> dict[int, int] | None:
     """The addresses of all blocks by number as the first order that fits gives them; the blocks stay as they are."""
-    for order, fresh in _orders(blocks, open_):
+    for order, fresh in orders:
         if _Attempt(blocks, capacity, alignment, relations, apart, fresh).place(order):
             found = {i: b.address for i, b in enumerate(blocks)}
-            for i in open_:
+            for i in order:
                 blocks[i].address = None
             return found
     return None
@@ -142,10 +146,10 @@ def _steps(blocks: list[Block], open_: list[int], relations: Relations) -> Itera
 
 
 def _orders(blocks: list[Block], open_: list[int]) -> list[tuple[list[int], bool]]:
-    """Orders of placing, and whether fresh bytes come first in them."""
+    """Orders of placing, and whether fresh bytes come first in them; the first one is the program's, the others do not depend on it."""
     length = {i: blocks[i].hi - blocks[i].lo + 1 for i in open_}
     keys = (lambda i: -blocks[i].size, lambda i: -length[i], lambda i: -blocks[i].size * length[i])
-    return [(open_, True), *((sorted(open_, key=lambda i, k=key: (k(i), blocks[i].lo, i)), False) for key in keys)]
+    return [(open_, True), *((sorted(open_, key=lambda i, k=key: (k(i), blocks[i].size, blocks[i].lo, blocks[i].hi, i)), False) for key in keys)]
 
 
 class _Attempt:

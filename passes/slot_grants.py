@@ -89,7 +89,7 @@ class Room:
         self.packing = self._pack(self.blocks)
 
     def _pack(self, blocks: list[Block]) -> Packing | None:
-        return pack([replace(b) for b in blocks], self.plan.capacity, self.plan.alignment, self.plan)
+        return pack([replace(b) for b in blocks], self.plan.capacity, self.plan.alignment, self.plan, any_order=True)
 
     def refuses(self, number: int, block: Block) -> str:
         """Why a tile cannot become this block, "" where it can: no room, or engines would wait in a loop for bytes that they share."""
