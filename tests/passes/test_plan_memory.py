@@ -3,11 +3,11 @@
 import re
 from dataclasses import dataclass, field, replace
 
-import ptoc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import ptoc
 from ptoc import f32
 from ptoc.dialect import new_context
 from ptoc.dialect.errors import CapacityError, NotSupportedError
