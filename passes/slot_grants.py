@@ -12,7 +12,7 @@ from ptoc.dialect.op import plain
 
 from .address_packing import Block, Packing, pack
 from .memory_plan import Plan
-from .tile_liveness import Buffer, Loop, interval, overwritten_in
+from .tile_liveness import NOT_LOOPS, Buffer, Loop, interval, overwritten_in
 
 STAGES = "pto.stages"
 
@@ -56,8 +56,18 @@ def candidates(plans: list[Plan], stages_of: Callable[[Loop], int]) -> Iterator[
             if private is not None and _all_inside(buffer.op.results[0], private.op) and stages_of(private) > 1:
                 outside = buffer.loop is not private
                 yield Candidate(plan, number, private, stages_of(private), outside)
-            elif buffer.loop is not None and stages_of(buffer.loop) > 1:
+            elif buffer.loop is not None and stages_of(buffer.loop) > 1 and (stages_by_hand(buffer.loop) or _begins_anew(buffer)):
                 yield Candidate(plan, number, buffer.loop, stages_of(buffer.loop), False)
+
+
+def _begins_anew(buffer: Buffer) -> bool:
+    """False where a tile that is made in a loop may hold what an earlier iteration wrote: it is read first, or overwritten on a condition."""
+    first = min(buffer.uses, key=lambda use: use.position)
+    conditional, parent = False, first.op.parent.operation
+    while parent != buffer.loop.op:
+        conditional = parent.name == "scf.if" or (conditional and parent.name in NOT_LOOPS)
+        parent = parent.parent.operation
+    return first.kills and not conditional
 
 
 def _all_inside(value: ir.Value, loop: ir.Operation) -> bool:

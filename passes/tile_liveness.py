@@ -42,8 +42,8 @@ class Loop:
 class Use:
     """An op that touches a tile.
 
-    `kills`: it overwrites the whole valid part without reading it; `direct`: through the tile itself, not through a view; `pipe`: the engine
-    that it runs on, "" where none is known; `value`: the operand.
+    `value`: the operand, the tile or a view of it; `kills`: all valid elements of that are overwritten and none is read; `direct`: it is the
+    tile itself; `pipe`: the engine that it runs on, "" where none is known.
     """
 
     position: int
@@ -203,7 +203,7 @@ def _use(position: int, step: Step, rec: Record | None, value: ir.Value, buffer:
         return Use(position, step.loop, step.op, direct=direct, value=value)
     names = [n for n, v in rec.operands.items() if any(x == value for x in (v if isinstance(v, list) else [v]))]
     reads, writes = (any(n in touched for n in names) for touched in (rec.cls.reads_of(rec), rec.cls.writes))
-    kills = direct and buffer.slots == 1 and buffer.type is not None and writes and not any(n in rec.cls.reads for n in names)
+    kills = buffer.slots == 1 and buffer.type is not None and writes and not any(n in rec.cls.reads for n in names)
     return Use(position, step.loop, step.op, kills, direct, rec.cls.pipe_of(rec).removeprefix("PIPE_"), reads, writes, value)
 
 
@@ -256,8 +256,8 @@ def overwritten_in(buffer: Buffer) -> Loop | None:
     common = _common_loop(uses)
     if common is None or not uses[0].kills or uses[0].loop is not common or not _directly_in(uses[0].op, common.op):
         return None
-    whole = buffer.type.valid == (buffer.type.rows, buffer.type.cols)
-    same = all(use.direct and (use.reads or use.writes) for use in uses)  # the valid sizes of the tile itself, which no op has changed
+    whole = uses[0].direct and buffer.type.valid == (buffer.type.rows, buffer.type.cols)
+    same = all(use.value == uses[0].value and (use.reads or use.writes) for use in uses)  # one view, whose valid sizes no op changes
     return common if whole or same else None
 
 

@@ -169,6 +169,45 @@ def test_auto_stages_leave_loops_with_flags_by_hand():
     assert slots(k, auto_stages=True) == [1]
 
 
+def test_auto_stages_leave_tiles_that_may_hold_what_an_earlier_iteration_wrote():
+    @ptoc.kernel
+    def k(x: ptoc.Tensor[512, 64, f32], y: ptoc.Out[512, 64, f32]):
+        for i in ptoc.range(PARTS):
+            kept, t = ptoc.tile(KIB_8, f32), ptoc.tile(KIB_8, f32)
+            with ptoc.when(i == 0):
+                ptoc.load(kept, x[part(0), :])
+            ptoc.load(t, x[part(i), :])
+            ptoc.add(t, t, kept)
+            ptoc.store(y[part(i), :], t)
+
+    k.reference(lambda x: x + np.tile(x[:ROWS], (PARTS, 1)))
+    assert slots(k, auto_stages=True) == [1, 2]
+    assert ptoc.run(k, check=True, auto_stages=True).passed
+
+
+def test_a_tile_made_outside_may_be_used_through_one_part():
+    @ptoc.kernel
+    def k(x: ptoc.Tensor["M", 64, f32], y: ptoc.Out["M", 64, f32], M):
+        t, column = ptoc.tile(KIB_8, f32), ptoc.tile([1, 64], f32, valid=(1, ptoc.minimum(M, 64)))
+        for i in ptoc.range(ptoc.ceil_div(M, ROWS), stages=2):
+            rows = ptoc.minimum(M - i * ROWS, ROWS)
+            here = slice(i * ROWS, i * ROWS + rows)
+            ptoc.load(t[0:rows, :], x[here, :])
+            ptoc.exp(t[0:rows, :], t[0:rows, :])
+            ptoc.store(y[here, :], t[0:rows, :])
+            ptoc.load(column, x[0:1, 0 : ptoc.minimum(M, 64)])
+            ptoc.store(y[0:1, 0 : ptoc.minimum(M, 64)], column)
+
+    def reference(x):
+        y = np.exp(x)
+        y[0, : min(len(x), 64)] = x[0, : min(len(x), 64)]
+        return y
+
+    k.reference(reference)
+    assert slots(k) == [2, 2]
+    assert ptoc.run(k, M=75, check=True).passed
+
+
 def test_auto_stages_take_no_more_slots_than_there_are_event_ids():
     assert slots(in_loop(4096, 6, None), auto_stages=True) == [1, 1, 2, 2, 2, 2]
     run = {"N": 32 * 1024, "cores": 1}
