@@ -58,19 +58,22 @@ class Conflicts(NamedTuple):
 
 
 @lru_cache(maxsize=65536)
-def conflicts(banks: Banks, reads: tuple[Stream, ...], writes: tuple[Stream, ...], repeats: int) -> Conflicts:
-    """Repeats of an instruction in which its operands wait for each other.  Each block of an operand lies right behind the one before."""
-    read, written = _rows(banks, reads, repeats), _rows(banks, writes, repeats)
+def conflicts(banks: Banks, reads: tuple[Stream, ...], writes: tuple[Stream, ...], repeats: int, blocks: int = BLOCKS) -> Conflicts:
+    """Repeats of an instruction in which its operands wait for each other.
+
+    Each of the `blocks` blocks of an operand in a repeat lies right behind the one before.  An operand that is overwritten in place meets itself.
+    """
+    read, written = _rows(banks, reads, repeats, blocks), _rows(banks, writes, repeats, blocks)
     by_group = read.reshape(repeats, banks.banks, banks.groups).sum(axis=1)
     twice = (by_group > banks.reads).any(axis=1) | (read > 1).any(axis=1)
     both = ((read > 0) & (written > 0)).any(axis=1)
     return Conflicts(int(twice.sum()), int(both.sum()))
 
 
-def _rows(banks: Banks, streams: tuple[Stream, ...], repeats: int) -> np.ndarray:
+def _rows(banks: Banks, streams: tuple[Stream, ...], repeats: int, blocks: int) -> np.ndarray:
     """[repeats, banks in all]: rows that each repeat takes from each bank."""
     taken = np.zeros((repeats, banks.banks * banks.groups), np.int64)
-    repeat, block = np.arange(repeats)[:, None], np.arange(BLOCKS)[None, :] * banks.row
+    repeat, block = np.arange(repeats)[:, None], np.arange(blocks)[None, :] * banks.row
     for stream in streams:
         at = stream.address + repeat * stream.step + block
         np.add.at(taken, (np.broadcast_to(repeat, at.shape), banks.bank(at)), 1)

@@ -24,13 +24,13 @@ LOOP_RUNS, MOST_LOOPS = 4, 4
 
 
 class Meeting(NamedTuple):
-    """Two tiles, by number, `first` and `second` bytes behind their begin, that `repeats` repeats touch together; `read`: both are read."""
+    """Two tiles, by number, `first` and `second` bytes behind their begin, that `size` bytes of instructions touch together; `read`: both are read."""
 
     i: int
     first: int
     j: int
     second: int
-    repeats: int
+    size: int
     weight: int
     read: bool
 
@@ -60,12 +60,14 @@ class Meetings:
 
     def cost(self, meeting: Meeting, one: int, other: int) -> int:
         """Weighted repeats in which the two of a meeting meet."""
-        skip = -(-meeting.repeats // SAMPLES)
-        step, samples = skip * BLOCKS * self.banks.row, -(-meeting.repeats // skip)
+        blocks = min(BLOCKS, -(-meeting.size // self.banks.row))
+        repeats = -(-meeting.size // (BLOCKS * self.banks.row))
+        skip = -(-repeats // SAMPLES)
+        step, samples = skip * BLOCKS * self.banks.row, -(-repeats // skip)
         first, second = Stream(one + meeting.first, step), Stream(other + meeting.second, step)
         if meeting.read:
-            return 2 * meeting.weight * skip * conflicts(self.banks, (first, second), (), samples).read_read
-        return meeting.weight * skip * conflicts(self.banks, (first,), (second,), samples).read_write
+            return 2 * meeting.weight * skip * conflicts(self.banks, (first, second), (), samples, blocks).read_read
+        return meeting.weight * skip * conflicts(self.banks, (first,), (second,), samples, blocks).read_write
 
 
 def meetings(live: Liveness, buffers: list[Buffer], banks: Banks) -> Meetings:
@@ -78,12 +80,11 @@ def meetings(live: Liveness, buffers: list[Buffer], banks: Banks) -> Meetings:
         read, written = ([x for n in names if (x := _operand(rec, n, number))] for names in (rec.cls.reads_of(rec), rec.cls.writes))
         for (i, first, size), (j, second, other) in combinations(read, 2):
             if size == other and i != j:
-                repeats = -(-size // (BLOCKS * banks.row))
-                result.add(Meeting(i, first, j, second, repeats, weight, True))
+                result.add(Meeting(i, first, j, second, size, weight, True))
                 for k, offset, result_size in written:
                     for source, begin in ((i, first), (j, second)):
                         if result_size == size and k not in (i, j):
-                            result.add(Meeting(source, begin, k, offset, repeats, weight, False))
+                            result.add(Meeting(source, begin, k, offset, size, weight, False))
     return result
 
 

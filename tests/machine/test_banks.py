@@ -57,3 +57,8 @@ def test_two_reads_of_the_950_meet_in_one_bank_only():
 
 def test_an_operand_that_stands_still_meets_every_other_repeat():
     assert conflicts(A3, (Stream(0), Stream(512, 0)), (), 8).read_read == 4
+
+
+def test_operands_of_few_blocks_need_few_groups():
+    short = [conflicts(A3, (Stream(0), Stream(at)), (), 1, blocks=4).read_read for at in (0, 96, 128, 384, 416)]
+    assert short == [1, 1, 0, 0, 1]
