@@ -14,8 +14,8 @@ loops count on: the slot number is outer * inner trips + inner, so that the ring
 Slots are granted one at a time: inner loops first, small tiles first.  One is refused, with a remark, where the planner has no place for it, or
 only one where bytes are shared over which engines would wait for each other in a loop.
 Option auto-stages: two stages for every loop without `stages` that may run twice, makes or overwrites crossing tiles and has no flags of the
-author's; `stages = 1` keeps a loop as it is.  A tile that such a loop makes must begin each iteration by being overwritten.  Of the tiles between one pair of engines in such a loop, the first for whose slots there are event
-ids get them.
+author's; `stages = 1` keeps a loop as it is.  A tile that such a loop makes must begin each iteration by being overwritten.  Of the tiles
+between one pair of engines in such a loop, the first for whose slots there are event ids get them.
 A remark tells tiles and slots that are filled again while they are read, where one more slot would fit: two names of one buffer.
 """
 
