@@ -20,7 +20,10 @@ MEMORIES = ("l1", "l0a", "l0b", "l0c", "bias", "scaling", "ub")
 
 @dataclass
 class Plan:
-    """The buffers of one function in one memory, in program order, and their blocks.  `banks`: what meets in banks; None where nothing can."""
+    """The buffers of one function in one memory, in program order, and their blocks.
+
+    `banks`: what meets in banks, None where nothing can; `packing`: how the blocks were placed, None before.
+    """
 
     func: str
     memory: str
@@ -30,9 +33,10 @@ class Plan:
     buffers: list[Buffer]
     blocks: list[Block]
     banks: Meetings | None = None
+    packing: Packing | None = None
     _depths: dict[tuple[int, int], int] = field(default_factory=dict)
 
-    def place(self) -> Packing:
+    def place(self) -> None:
         """Finds all addresses.  Raises: CapacityError."""
         for buffer, block in zip(self.buffers, self.blocks):
             if block.address is not None and (block.address < 0 or block.address % self.alignment):
@@ -41,10 +45,9 @@ class Plan:
             if block.address is not None and block.end > self.capacity:
                 text = f"'{buffer.op.name}': {buffer.name} at {block.address} ends at {block.end}, {self.memory} has {self.capacity} bytes"
                 raise CapacityError(text, buffer.location)
-        packing = pack(self.blocks, self.capacity, self.alignment, self)
-        if packing is None:
+        self.packing = pack(self.blocks, self.capacity, self.alignment, self)
+        if self.packing is None:
             raise overflow(self)
-        return packing
 
     def depth(self, i: int, j: int) -> int:
         """The deepest loop in which two buffers would make engines wait for each other if they shared bytes; 0 for none."""
@@ -71,7 +74,7 @@ class Plan:
     def remarks(self) -> list[str]:
         """Where tiles share bytes: how much, and the pair that makes engines wait for each other in the deepest loop."""
         total, used = sum(b.size for b in self.blocks), max((b.end for b in self.blocks), default=0)
-        if total <= self.capacity or not used:
+        if not used or not (self.packing.shared or total > self.capacity):
             return []
         return [f"{self.func}: {self.memory}: {total} bytes of tiles share {used} of {self.capacity} bytes", *self._waits()]
 

@@ -277,6 +277,15 @@ def test_engines_that_wait_over_shared_bytes_are_named():
     assert re.search(r"these engines wait for each other \(and \d more pairs of tiles\)$", wait)
 
 
+def test_bytes_shared_around_given_addresses_are_told():
+    """Room for all, but not beside the given one, which lies in the middle."""
+    big, body = "vec, 12x32xf32", [tload("%a"), texp("%c", "%c", "vec, 12x32xf32"), texp("%d", "%d", "vec, 12x32xf32")]
+    lines = ["%at = arith.constant 1280 : i64", alloc("%a", KIB, "%at"), alloc("%c", big), alloc("%d", big), *body]
+    mod = module_with_view(*lines)
+    assert PlanMemory().run(mod, CHIP) == ["k: ub: 4096 bytes of tiles share 3840 of 4096 bytes"]
+    assert addresses(mod) == [1280, 2304, 2304]
+
+
 def test_outside_of_loops_no_engine_is_named():
     body = [tload("%a"), texp("%a", "%b"), tload("%c"), texp("%c", "%d"), tload("%e"), texp("%e", "%f")]
     mod = module_with_view(*(alloc(f"%{c}") for c in "abcdef"), *body)
