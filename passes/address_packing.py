@@ -1,8 +1,8 @@
 """Addresses for blocks with lifetimes in one memory: no two that are alive together overlap.
 
 Two blocks that are never alive together may share bytes, which makes the later one wait for the earlier one.  So bytes are shared as little
-as the capacity allows, in this order: no two blocks share; blocks share where that adds no dependence between engines inside a loop; such
-dependences are added, in the outermost loops only, then further in.  At each step blocks are tried in program order (fresh bytes first, then
+as the capacity allows, in this order: no two blocks share; blocks of one engine share; blocks share that no loop has in common; blocks share
+in the outermost loops only, then further in.  At each step blocks are tried in program order (fresh bytes first, then
 the smallest gap), largest first, longest alive first and largest in bytes times lifetime (smallest gap each); where one does not fit, it is tried
 again as the first.  Each step is also tried with the addresses at which operands of instructions meet least in banks; the better one is taken.
 """
@@ -42,17 +42,20 @@ class Block:
 
 
 class Packing(NamedTuple):
-    """How blocks were placed; a smaller one is better.  `depth`: the deepest loop in which shared bytes may make engines wait, 0 for none."""
+    """How blocks were placed; a smaller one is better.  `waits`: how far in engines may have to wait over shared bytes, see Relations."""
 
     shared: bool
-    depth: int
+    waits: int
 
 
 class Relations(Protocol):
     """What blocks, by number, have to do with each other beside their lifetimes."""
 
-    def depth(self, i: int, j: int) -> int:
-        """The deepest loop in which blocks i and j would make engines wait for each other if they shared bytes; 0 for none."""
+    def waits(self, i: int, j: int) -> int:
+        """How far in engines would wait for each other if blocks i and j shared bytes.
+
+        0: nowhere, one engine uses both; 1: once; 1 + d: in each iteration of a loop of depth d.
+        """
         ...
 
     def residues(self) -> list[tuple[int, int]]:
@@ -67,7 +70,7 @@ class Relations(Protocol):
 class Unrelated:
     """No engines and no banks."""
 
-    def depth(self, i: int, j: int) -> int:
+    def waits(self, i: int, j: int) -> int:
         """0."""
         return 0
 
@@ -140,9 +143,8 @@ def load(blocks: list[Block]) -> dict[int, int]:
 def _steps(blocks: list[Block], open_: list[int], relations: Relations) -> Iterator[tuple[Packing, Callable[[int, int], bool]]]:
     """What two blocks may not share, ever less of it."""
     yield Packing(False, 0), lambda i, j: True
-    depths = sorted({relations.depth(i, j) for i in open_ for j in range(len(blocks)) if i != j} | {0})
-    for depth in depths:
-        yield Packing(True, depth), lambda i, j, d=depth: blocks[i].lives_with(blocks[j]) or relations.depth(i, j) > d
+    for most in sorted({relations.waits(i, j) for i in open_ for j in range(len(blocks)) if i != j} | {0}):
+        yield Packing(True, most), lambda i, j, most=most: blocks[i].lives_with(blocks[j]) or relations.waits(i, j) > most
 
 
 def _orders(blocks: list[Block], open_: list[int]) -> list[tuple[list[int], bool]]:

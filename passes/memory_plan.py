@@ -34,7 +34,7 @@ class Plan:
     blocks: list[Block]
     banks: Meetings | None = None
     packing: Packing | None = None
-    _depths: dict[tuple[int, int], int] = field(default_factory=dict)
+    _waits: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def place(self) -> None:
         """Finds all addresses.  Raises: CapacityError."""
@@ -49,15 +49,15 @@ class Plan:
         if self.packing is None:
             raise overflow(self)
 
-    def depth(self, i: int, j: int) -> int:
-        """The deepest loop in which two buffers would make engines wait for each other if they shared bytes; 0 for none."""
+    def waits(self, i: int, j: int) -> int:
+        """See address_packing.Relations."""
         key = (min(i, j), max(i, j))
-        if key not in self._depths:
+        if key not in self._waits:
             one, other = self.buffers[i], self.buffers[j]
             mine = {id(loop): loop.depth for loop in self._loops[i]}
             common = [mine[id(loop)] for loop in self._loops[j] if id(loop) in mine]
-            self._depths[key] = max(common, default=0) if len(one.pipes | other.pipes) > 1 else 0
-        return self._depths[key]
+            self._waits[key] = 1 + max(common, default=0) if len(one.pipes | other.pipes) > 1 else 0
+        return self._waits[key]
 
     @cached_property
     def _loops(self) -> list[list]:
@@ -76,13 +76,13 @@ class Plan:
         total, used = sum(b.size for b in self.blocks), max((b.end for b in self.blocks), default=0)
         if not used or not (self.packing.shared or total > self.capacity):
             return []
-        return [f"{self.func}: {self.memory}: {total} bytes of tiles share {used} of {self.capacity} bytes", *self._waits()]
+        return [f"{self.func}: {self.memory}: {total} bytes of tiles share {used} of {self.capacity} bytes", *self._named()]
 
-    def _waits(self) -> list[str]:
-        pairs = [(i, j) for i, j in combinations(range(len(self.blocks)), 2) if self.blocks[i].overlaps(self.blocks[j]) and self.depth(i, j)]
+    def _named(self) -> list[str]:
+        pairs = [(i, j) for i, j in combinations(range(len(self.blocks)), 2) if self.waits(i, j) > 1 and self.blocks[i].overlaps(self.blocks[j])]
         if not pairs:
             return []
-        i, j = min(pairs, key=lambda pair: (-self.depth(*pair), pair))
+        i, j = min(pairs, key=lambda pair: (-self.waits(*pair), pair))
         one, other = self.buffers[i], self.buffers[j]
         more = f" (and {len(pairs) - 1} more pairs of tiles)" if len(pairs) > 1 else ""
         pipes = [", ".join(sorted(buffer.pipes)) for buffer in (one, other)]

@@ -107,7 +107,7 @@ class Room:
         packing = self._pack(blocks)
         if packing is None or self.packing is None:
             return f"{self.plan.memory} has no room for more"
-        if packing.depth > self.packing.depth:
+        if packing.waits > max(1, self.packing.waits):
             return f"in {self.plan.memory} more would share bytes, over which engines wait for each other in the loop"
         return ""
 

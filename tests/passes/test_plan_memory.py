@@ -340,7 +340,7 @@ class Engines(Unrelated):
 
     engines: tuple[int, ...]
 
-    def depth(self, i: int, j: int) -> int:
+    def waits(self, i: int, j: int) -> int:
         return 0 if self.engines[i] == self.engines[j] else 1 + max(self.engines[i], self.engines[j]) % 2
 
 
@@ -364,7 +364,7 @@ def test_blocks_alive_together_never_overlap(blocks, capacity, engines):
         assert 0 <= a.address <= a.end <= capacity
         assert a.address % 32 == 0
         for j, b in enumerate(blocks):
-            assert i == j or not a.overlaps(b) or (packing.shared and not a.lives_with(b) and relations.depth(i, j) <= packing.depth)
+            assert i == j or not a.overlaps(b) or (packing.shared and not a.lives_with(b) and relations.waits(i, j) <= packing.waits)
 
 
 @given(st.lists(blocks_of(60), min_size=1, max_size=9), st.randoms(use_true_random=False), st.lists(st.integers(0, 2), min_size=9, max_size=9))
