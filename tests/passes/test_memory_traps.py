@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ptoc
-from ptoc import f32
+from ptoc import L0A, L0B, L0C, L1, f16, f32
 from ptoc.dialect.errors import CapacityError
 from ptoc.kernels.flash_attention import flash_attention
 
@@ -218,3 +218,24 @@ def test_fewer_slots_are_advised_where_they_fit():
     assert re.search(r"what would fit: 3 slots instead of 4 for <vec, 64x256xf32> x4 \(.*\); or slices of 32 rows instead of 64 for", str(error.value))
     assert ptoc.compile(k, SLOTS=3).pto
     assert ptoc.compile(k, ROWS=32).pto
+
+
+def test_two_slots_in_the_innermost_of_three_loops():
+    @ptoc.kernel
+    def k(a: ptoc.Tensor[32, 32, f16], c: ptoc.Out[32, 32, f32]):
+        a1, b0, acc = ptoc.tile([32, 32], f16, L1), ptoc.tile([32, 32], f16, L0B), ptoc.tile([32, 32], f32, L0C)
+        ptoc.load(a1, a)
+        ptoc.mov(b0, a1)
+        for _ in ptoc.range(2):
+            for i in ptoc.range(2):
+                for j in ptoc.range(2, stages=2):
+                    a0 = ptoc.tile([32, 32], f16, L0A)
+                    ptoc.mov(a0, a1)
+                    first = (i + j) == 0
+                    with ptoc.when(first):
+                        ptoc.matmul(acc, a0, b0)
+                    with ptoc.when(~first):
+                        ptoc.matmul_acc(acc, acc, a0, b0)
+            ptoc.store(c, acc)
+
+    assert ptoc.check(k).ok

@@ -132,6 +132,8 @@ def test_auto_stages_is_an_option_of_compile_run_and_check(tmp_path: Path) -> No
     kernel.write_text(SERIAL)
     slow, fast = (json.loads(output("run", kernel, "--json", "--check", *more))["cycles"] for more in ((), ("--auto-stages",)))
     assert fast < 0.7 * slow
+    for more, cycles in ((("--auto-stages",), fast), ((), slow), (("--auto-stages",), fast)):  # time alone, kept on disk by its options
+        assert json.loads(output("run", kernel, "--json", "--no-values", *more))["cycles"] == cycles
     assert "count=2" in output("compile", kernel, "--auto-stages", "--emit", "pto", "-o", "-")
     assert "count=2" not in output("compile", kernel, "--emit", "pto", "-o", "-")
     assert output("check", kernel, "--auto-stages") != output("check", kernel)
