@@ -71,10 +71,10 @@ class Prepared:
 
 
 def prepare(
-    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str
+    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str, auto_stages: bool = False
 ) -> Prepared:
     """Compiles a source for the values of a run, and elaborates it with all operands."""
-    arranged = arrange(source, chip, definitions, case, cores, inputs, sync)
+    arranged = arrange(source, chip, definitions, case, cores, inputs, sync, auto_stages)
     return Prepared(arranged.compile(), arranged.arguments, arranged.values, arranged.program())
 
 
@@ -86,6 +86,7 @@ def arrange(
     cores: int | None,
     inputs: dict[str, np.ndarray],
     sync: str,
+    auto_stages: bool = False,
     values: bool = True,
     kept: Callable[[dict[str, Any]], TimedKernel | None] = lambda parameters: None,
 ) -> Arranged:
@@ -95,14 +96,14 @@ def arrange(
     where it is known without compiling.
     """
     if source.kernel is None:
-        return _arrange_text(source, chip, definitions, case, cores, inputs, sync)
+        return _arrange_text(source, chip, definitions, case, cores, inputs, sync, auto_stages)
     kernel = source.kernel
     given = {n: foreign_array(n, str(v), 0) for n, v in definitions.items() if n in kernel.tensors}
     definitions = {n: v for n, v in definitions.items() if n not in given}
     numbers = kernel_values(kernel, case, definitions)
     blocks = _blocks(kernel, numbers, cores, chip)
     parameters = {k: numbers[k] for k in kernel.parameters}
-    compiled = partial(compile_source, source, chip, parameters, sync)
+    compiled = partial(compile_source, source, chip, parameters, sync, auto_stages)
     timed = kept(parameters) or compiled().timed
     timed.refuse_more_than_chip(blocks)
     arguments = _kernel_arguments(timed, kernel, numbers, given | inputs, blocks, values)
@@ -110,13 +111,13 @@ def arrange(
 
 
 def _arrange_text(
-    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str
+    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str, auto_stages: bool
 ) -> Arranged:
     if case is not None:
         raise ArgumentError(f"{source.file}: a file has no cases; give arguments as -D NAME=VALUE")
     blocks = 1 if cores is None else cores
     _refuse_blocks(blocks)
-    compiled = compile_source(source, chip, {}, sync)
+    compiled = compile_source(source, chip, {}, sync, auto_stages)
     compiled.timed.refuse_more_than_chip(blocks)
     arguments = foreign_arguments(compiled, definitions, blocks, inputs)
     return Arranged(source, chip, lambda: compiled, compiled.timed, arguments, dict(arguments.numbers), {}, _extents(arguments))
@@ -212,9 +213,10 @@ def run_compiled(
     checked: bool,
     allow_unvalidated: bool,
     sync: str,
+    auto_stages: bool = False,
 ) -> Result:
     """See api.run."""
-    arranged = arrange(source, chip, definitions, case, cores, inputs, sync, values=values or checked)
+    arranged = arrange(source, chip, definitions, case, cores, inputs, sync, auto_stages, values=values or checked)
     if not values and not checked:
         return run_arranged(arranged, allow_unvalidated)
     prepared = Prepared(arranged.compile(), arranged.arguments, arranged.values, arranged.program())
@@ -344,10 +346,10 @@ def describe_faults(report: SyncReport) -> list[str]:
 
 
 def check_compiled(
-    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str
+    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str, auto_stages: bool = False
 ) -> SyncReport:
     """See api.check.  A unit is redundant only if no declared case of the same compiled kernel needs it."""
-    prepared = prepare(source, chip, definitions, case, cores, inputs, sync)
+    prepared = prepare(source, chip, definitions, case, cores, inputs, sync, auto_stages)
     report = check_prepared(prepared, redundancy=True, chains=True)
     return over_cases(report, prepared.program, other_cases(prepared)) if source.kernel is not None else report
 
