@@ -1,7 +1,7 @@
 """The slot pipes of a module as plain records: which programs there are, the two sides of each pipe, and what is done on them.
 
 A *program* is what runs together: a function with sections of both kinds of core, or the functions of one kind that name each other's
-buffers (all that are left over count as one).  Nothing here changes the module.
+buffers, or the only one of each.  Nothing here changes the module.
 """
 
 from collections.abc import Iterator
@@ -261,7 +261,8 @@ def _groups(sides: list[Side], records: list[Record]) -> list[list[ir.Operation]
             linked.append(found := [])
         found += [f for f in (a, b) if f not in found]
     rest = [f for f in halves if not any(f in g for g in linked)]
-    return [*groups, *linked, *([rest] if rest else [])]
+    pair = sorted(core for f in rest for core in cores[f] - {""}) == ["cube", "vector"]
+    return [*groups, *linked, *([rest] if pair else [[f] for f in rest])]
 
 
 def _by_id(sides: list[Side]) -> list[Pipe]:

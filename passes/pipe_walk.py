@@ -12,7 +12,7 @@ from ptoc.dialect.mlir import ir
 from ptoc.dialect.op import REGISTRY
 
 from .bounds import runs_at_least_once
-from .cross_values import VIEWS
+from .cross_values import VIEWS, parent_in
 from .symbolic import Symbols, number
 
 LOOPS = ("scf.for", "scf.while", "scf.parallel", "scf.forall")
@@ -53,8 +53,8 @@ class Branch:
 def tree_of(scope: ir.Operation, uses: list[Any]) -> tuple:
     """The steps of a section that `uses` and the entries they name come to, with the loops and branches around them."""
     marked: dict[ir.Operation, Step] = {use.rec.op: Step(use.rec.op, use, ()) for use in uses}
-    for value in dict.fromkeys(use.slot for use in uses if use.slot is not None):
-        for op in _touching(value):
+    for value in dict.fromkeys(use.slot for use in uses if use.role in ("alloc", "pop")):
+        for op in (op for op in _touching(value) if parent_in(op, scope)):
             step = marked.setdefault(op, Step(op, None, ()))
             marked[op] = replace(step, touched=(*step.touched, value))
     around = {parent for op in marked for parent in _parents(op, scope)}
