@@ -14,16 +14,17 @@ def check_counts(pipes: list[Pipe]) -> None:
     for pipe in pipes:
         for way in (C2V, V2C):
             pushes, pops = ([u for u in pipe.uses if u.direction == way and u.role == role] for role in ("push", "pop"))
-            if not pushes or not pops or function_of(pushes[0].rec.op) != function_of(pops[0].rec.op):
+            functions = {function_of(side.init.op) for side in pipe.sides}
+            if len(functions) > 1 or not {"cube", "vector"} <= {side.core for side in pipe.sides} | {use.core for use in pipe.uses}:
                 continue
-            known = symbols.setdefault(function_of(pushes[0].rec.op), Symbols())
+            known = symbols.setdefault(next(iter(functions)), Symbols())
             pushed, popped = (_total(uses, known) for uses in (pushes, pops))
             if pushed is not None and popped is not None and _differ(pushed, popped):
-                raise VerifyError(_message(pipe, pushes, pops, number(pushed), number(popped)), pops[0].location)
+                raise VerifyError(_message(pipe, pushes, pops, number(pushed), number(popped)), (pops or pushes)[0].location)
 
 
 def _message(pipe: Pipe, pushes: list[Use], pops: list[Use], pushed: int | None, popped: int | None) -> str:
-    mine, its = (f"{count} at {_places(uses)}" if count is not None else f"those at {_places(uses)}" for count, uses in ((pushed, pushes), (popped, pops)))
+    mine, its = (f"{'those' if count is None else count}{' at ' if uses else ''}{_places(uses)}" for count, uses in ((pushed, pushes), (popped, pops)))
     return f"{pipe.label}: as many entries must be popped as are pushed; got pushes: {mine}; pops: {its}: one side would wait for ever, or leave signals behind"
 
 
@@ -51,6 +52,6 @@ def _differ(a: Poly, b: Poly) -> bool:
     distance = number(add(a, b, -1))
     if distance is not None:
         return distance != 0
-    terms = {m: (a.get(m, 0), b.get(m, 0)) for m in {*a, *b}}
-    first = next(iter(terms.values()))
-    return all(x * first[1] == y * first[0] for x, y in terms.values()) and all(x > 0 and y > 0 for x, y in terms.values())
+    terms = [(a.get(m, 0), b.get(m, 0)) for m in {*a, *b}]
+    one, other = terms[0]
+    return all(x * other == y * one for x, y in terms) and all(x > 0 or y > 0 for x, y in terms)

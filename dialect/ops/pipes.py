@@ -93,7 +93,7 @@ class SplitOp(PtoOp):
         if kind is None:
             return
         if not isinstance(kind, t.View | t.Tile) or (isinstance(kind, t.Tile) and kind.loc not in allowed):
-            tiles = f" or a {' or '.join(allowed)} tile" if allowed else ""
+            tiles = f" or {'an' if allowed[0] == 'acc' else 'a'} {' or '.join(allowed)} tile" if allowed else ""
             yield f"{cls.slot} must be a view of a slot{tiles}; got {cls.slot_of(record).type}"
         yield from unfitting_sizes(record, cls.slot)
 
