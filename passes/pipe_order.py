@@ -7,6 +7,7 @@ loops and branches with the counts that the library keeps.  Source: pto-isa 3186
 """
 
 from dataclasses import dataclass, field, replace
+from math import lcm
 from typing import Any
 
 from ptoc.dialect import types as t
@@ -15,8 +16,11 @@ from ptoc.dialect.mlir import ir
 from ptoc.dialect.op import location_of
 from ptoc.dialect.pipe_facts import C2V, PRODUCING, V2C
 
-from .pipe_program import Pipe, Side, Use, scope_of
-from .pipe_walk import Loop, Step, follow, tree_of
+from .pipe_program import SECTIONS, Pipe, Side, Use, scope_of
+from .pipe_walk import LOOPS, Loop, Step, follow, tree_of
+
+LONGEST_TURN = 240
+"""Entries beyond which the two sides are not held against each other place by place."""
 
 Entry = tuple[ir.Value, Use, int]
 """The value that names an entry, the op that took it, and how many were taken since."""
@@ -26,8 +30,9 @@ Entry = tuple[ir.Value, Use, int]
 class State:
     """One side at one point.
 
-    count: slots taken so far, up to slot_num; residue: the same modulo the period; debt: whole periods popped and not reported; held:
-    entries taken and not given on, oldest first; closed: values of entries that were, with the op that did it; assumed: conditions known here.
+    count: slots taken so far, up to slot_num; residue: the same modulo the turn (see `_turn`); debt: whole periods popped and not
+    reported, up to slot_num; held: entries taken and not given on, oldest first; closed: values of entries that were, with the op that did it; assumed:
+    conditions known here.
     """
 
     count: int = 0
@@ -51,16 +56,32 @@ def check_order(pipes: list[Pipe], arch: str) -> Order:
     order = Order()
     for pipe in pipes:
         for way in (C2V, V2C):
-            ahead = 0
+            turn, waits = _turn(pipe, way), None
             for side in pipe.sides:
                 if uses := [u for u in side.uses if u.direction == way and u.role in PRODUCING]:
-                    producer = _Producer(pipe, side, uses)
+                    producer = _Producer(pipe, side, uses, turn)
                     producer.run()
-                    ahead = max(ahead, producer.ahead)
+                    waits = {*(waits or ()), *producer.waits}
             for side in pipe.sides:
                 if uses := [u for u in side.uses if u.direction == way and u.role not in PRODUCING]:
-                    _Consumer(pipe, side, uses, arch, ahead, order).run()
+                    _Consumer(pipe, side, uses, turn, arch, waits, order).run()
     return order
+
+
+def _turn(pipe: Pipe, way: int) -> int:
+    """Entries after which both sides are where they were: a multiple of the period and of what each loop's body takes, where that is not too long."""
+    turn = period = pipe.facts["sync_period"]
+    bodies: dict[ir.Operation, int] = {}
+    for use in pipe.uses:
+        if use.direction == way and (use.role in ("alloc", "pop") or (use.role == "push" and isinstance(use.kind, t.Tile))):
+            parent = use.rec.op.parent.operation
+            while parent.name not in ("func.func", *SECTIONS):
+                if parent.name in LOOPS:
+                    bodies[parent] = bodies.get(parent, 0) + 1
+                parent = parent.parent.operation
+    for count in bodies.values():
+        turn = lcm(turn, count)
+    return turn if turn <= LONGEST_TURN else period
 
 
 class _Follower:
@@ -68,8 +89,8 @@ class _Follower:
 
     how = ""
 
-    def __init__(self, pipe: Pipe, side: Side, uses: list[Use]) -> None:
-        self.pipe, self.uses = pipe, uses
+    def __init__(self, pipe: Pipe, side: Side, uses: list[Use], turn: int) -> None:
+        self.pipe, self.uses, self.turn = pipe, uses, turn
         self.scope = scope_of(side.init.op)
         self.slots, self.period = pipe.facts["slot_num"], pipe.facts["sync_period"]
 
@@ -120,7 +141,7 @@ class _Follower:
         again = next((entry for entry in state.held if entry[0] == use.slot), None)
         if again is not None and self.holds(use):
             raise VerifyError(f"'{use.spelling}': its entry is still the one that was taken at {again[1].location}, which is not {self.how} yet", use.location)
-        residue = (state.residue + 1) % self.period
+        residue = (state.residue + 1) % self.turn
         closed = tuple(pair for pair in state.closed if pair[0] != use.slot)
         return replace(state, count=min(self.slots, state.count + 1), residue=residue, closed=closed)
 
@@ -148,13 +169,13 @@ class _Follower:
 
 
 class _Producer(_Follower):
-    """`ahead`: most entries that are allocated and not pushed when another one is, once the ring has gone round."""
+    """`waits`: where it waits for a free slot (every `period`th, once the ring has gone round), modulo the turn, with how many it then holds."""
 
     how = "pushed"
 
-    def __init__(self, pipe: Pipe, side: Side, uses: list[Use]) -> None:
-        super().__init__(pipe, side, uses)
-        self.ahead = 0
+    def __init__(self, pipe: Pipe, side: Side, uses: list[Use], turn: int) -> None:
+        super().__init__(pipe, side, uses, turn)
+        self.waits: set[tuple[int, int]] = set()
 
     def use(self, state: State, use: Use) -> State:
         if use.role == "push" and isinstance(use.kind, t.View):
@@ -165,8 +186,8 @@ class _Producer(_Follower):
                 use.location,
             )
         ahead = len(state.held)
-        if state.count >= self.slots:
-            self.ahead = max(self.ahead, ahead)
+        if state.count >= self.slots and state.residue % self.period == 0:
+            self.waits.add((state.residue, ahead))
             if ahead > self.slots - self.period:
                 raise VerifyError(
                     f"'{use.spelling}': {self.pipe.label} would deadlock: it waits for a free slot while {ahead} before it are not pushed, the first from"
@@ -179,13 +200,13 @@ class _Producer(_Follower):
 
 
 class _Consumer(_Follower):
-    """`ahead`: what the producer holds; `itself`: whether a pop gives its slot back at once, as a tile that is loaded from global memory does."""
+    """`waits`: those of the producer, None where it is not there; `itself`: whether a pop gives its slot back at once, as a tile loaded from GM does."""
 
     how = "freed"
 
-    def __init__(self, pipe: Pipe, side: Side, uses: list[Use], arch: str, ahead: int, order: Order) -> None:
-        super().__init__(pipe, side, uses)
-        self.ahead, self.order = ahead, order
+    def __init__(self, pipe: Pipe, side: Side, uses: list[Use], turn: int, arch: str, waits: set[tuple[int, int]] | None, order: Order) -> None:
+        super().__init__(pipe, side, uses, turn)
+        self.waits, self.order = waits, order
         tiles = any(u.role == "pop" and isinstance(u.kind, t.Tile) for u in uses)
         self.itself = tiles and pipe.through_gm
         self.unreported = arch == "a3" and not self.itself
@@ -220,16 +241,23 @@ class _Consumer(_Follower):
             self.later.setdefault(use, set()).add(bool(given.held))
             if given.held:
                 return given
-        return replace(given, debt=given.debt - 1) if given.residue == 0 else given
+        return replace(given, debt=max(0, given.debt - 1)) if given.residue % self.period == 0 else given
 
     def pop(self, state: State, use: Use) -> State:
-        out = state.debt * self.period + state.residue
-        if out >= self.slots - self.ahead:
-            raise VerifyError(self.deadlock(state, use, out), use.location)
+        out = state.debt * self.period + state.residue % self.period
+        ahead = self.ahead(state)
+        if ahead is not None and out >= self.slots - ahead:
+            raise VerifyError(self.deadlock(state, use, out, ahead), use.location)
         after = self.take(state, use)
         if self.itself:
             return self.refilled(after, use)
-        return replace(after, held=(*state.held, (use.slot, use, 0)), debt=state.debt + (after.residue == 0))
+        return replace(after, held=(*state.held, (use.slot, use, 0)), debt=min(self.slots, state.debt + (after.residue % self.period == 0)))
+
+    def ahead(self, state: State) -> int | None:
+        """Most slots that the producer holds where it waits with the next entry to pop not pushed yet; None where it never waits there."""
+        if self.waits is None:
+            return 0
+        return max((ahead for index, ahead in self.waits if (index - ahead - state.residue) % self.turn == 0), default=None)
 
     def refilled(self, state: State, use: Use) -> State:
         """A popped tile is lost when as many others were popped as there are local slots."""
@@ -261,9 +289,9 @@ class _Consumer(_Follower):
                 location_of(node.op),
             )
 
-    def deadlock(self, state: State, use: Use, out: int) -> str:
+    def deadlock(self, state: State, use: Use, out: int, before: int) -> str:
         held = f", {len(state.held)} of them held since {state.held[0][1].location}" if state.held else ""
-        ahead = f", and the producer allocates {self.ahead} more before it pushes" if self.ahead else ""
+        ahead = f", and the producer allocates {before} more before it pushes" if before else ""
         return (
             f"'{use.spelling}': {self.pipe.label} would deadlock: {out} of {self.slots} slots are popped and not reported free{held}{ahead}, so that the producer"
             f" has none for the entry that this pop waits for; a report comes every {self.period} pops, with a free that no later pop precedes:"
