@@ -3,15 +3,20 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import ptoc
+from ptoc.codegen.cpu_check import compile_for_cpu, compiler, library_path
+from ptoc.codegen.emit import kernel_text
 from ptoc.compiled import compile_source
 from ptoc.dialect.errors import NotSupportedError
 from ptoc.loading import Source
 from ptoc.machine.chip import load_chip
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "kernels"))
-from test_pipe_tiles import BOTH, CHIPS, TWO, one_way, there_and_back
+from test_pipe_tiles import BOTH, CHIPS, TWO, inputs, one_way, there_and_back
+from test_pipe_traps import two_at_once
 
 
 def cpp(text: str, arch: str) -> str:
@@ -80,3 +85,27 @@ func.func @k(%s: !pto.ptr<f32>) {
 def test_what_the_library_gets_wrong_is_refused(arch: str, message: str) -> None:
     with pytest.raises(NotSupportedError, match=message):
         cpp(ENTRIES, arch)
+
+
+on_a_cpu = pytest.mark.skipif(library_path() is None or compiler() is None, reason="needs PTO_LIB_PATH and clang++")
+
+
+@on_a_cpu
+def test_entries_held_at_once_come_right_through_the_library(tmp_path: Path) -> None:
+    """The free that reports two entries is one call, and the library counts as the simulator does."""
+    compiled = ptoc.compile(two_at_once, SLOTS=4, PERIOD=2)
+    text, kernels = kernel_text(compiled.module, compiled.chip, compiled.name)
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((640, 16)).astype(np.float16), rng.standard_normal((16, 16)).astype(np.float16)
+    left = compile_for_cpu(text, kernels, tmp_path).run("two_at_once", [x, w, np.zeros((640, 16), np.float32), 640, np.zeros(4096, np.uint8)], 1, 2)
+    np.testing.assert_allclose(left[2], x.astype(np.float64) @ w.astype(np.float64), atol=1e-2)
+
+
+@on_a_cpu
+@pytest.mark.parametrize("facts", ["dir_mask = 1, slot_size = 1024", "dir_mask = 1, slot_size = 1024, slot_num = 4, local_slot_num = 3"])
+def test_tiles_come_right_through_the_library(tmp_path: Path, facts: str) -> None:
+    compiled = compile_source(Source("k", None, one_way("a3", True, 1, 12, facts, 1), "pto", "k.pto"), load_chip(CHIPS["a3"]))
+    text, kernels = kernel_text(compiled.module, compiled.chip, compiled.name)
+    given = inputs(12, 8)
+    left = compile_for_cpu(text, kernels, tmp_path).run("k", [given["x"], given["w"], np.zeros((192, 16), np.float32), given["s"]], 1, 2)
+    np.testing.assert_allclose(left[2], 2 * (given["x"] @ given["w"]), atol=1e-4)
