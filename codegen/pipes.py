@@ -118,6 +118,8 @@ def _(op: Any, w: Writer) -> None:
     rec = record(op.operation)
     pipe = rec.operands["pipe_handle"]
     what = rec.operands.get("entry", rec.operands.get("tile"))
+    if rec.cls.role == "free" and what is not None and isinstance(t.of(what.type), t.Tile):
+        what = None  # the library frees a tile without naming it
     split = f"TileSplitAxis::{SPLITS[rec.attributes.get('split', 0)]}"
     types = [w.types[pipe], *([_type_of(what, rec, w)] if what is not None else []), split]
     arguments = [w.of(pipe), *([w.of(what)] if what is not None else [])]

@@ -89,7 +89,7 @@ class SplitOp(PtoOp):
             yield f"split must be 0 (none), 1 (up_down) or 2 (left_right); got {record.attributes['split']}"
         kind = record.types.get(cls.slot)
         locations = PRODUCER_LOCATIONS if cls.role == "push" else CONSUMER_LOCATIONS
-        allowed = [loc for way, loc in locations.items() if cls.direction in (0, way)] if cls.role in ("push", "pop") else []
+        allowed = [loc for way, loc in locations.items() if cls.direction in (0, way)] if cls.role != "alloc" else []
         if kind is None:
             return
         if not isinstance(kind, t.View | t.Tile) or (isinstance(kind, t.Tile) and kind.loc not in allowed):
