@@ -19,7 +19,7 @@ from typing import Any
 from ptoc.dialect import types as t
 from ptoc.dialect.mlir import ir, passmanager
 
-from .dead_tiles import drop_dead
+from .dead_tiles import drop_dead, drop_unused_tiles
 from .fold_copies import drop_self_copies, fold_conversions, fold_neutral
 from .fuse_expansions import fuse_expansions
 from .hoist_loads import hoist_loads
@@ -28,17 +28,20 @@ from .tile_uses import TileUses
 Pattern = Callable[[TileUses, Any], int]
 """Changes the function whose uses it is given, for a chip, and says how often; 0 where there was nothing to do."""
 
-PATTERNS: tuple[Pattern, ...] = (
-    # Copies first: what they leave may be dead.
+EARLY: tuple[Pattern, ...] = (
+    # Copies first: what they leave may be fused.
     fold_neutral,
     fold_conversions,
     drop_self_copies,
-    # Fused before dead: a spread tile that is no longer read is dropped.
+    # Fused before unused: a spread tile that nothing names any more goes.
     fuse_expansions,
-    drop_dead,
+    drop_unused_tiles,
     # What is left in loops and need not be there.
     hoist_loads,
 )
+"""What is done to tile ops while sections and pipes stand as they were written."""
+
+PATTERNS: tuple[Pattern, ...] = (*EARLY, drop_dead)
 """What is done to tile ops, each until it finds nothing more, in order."""
 
 

@@ -15,10 +15,21 @@ from .tile_uses import TileUses, is_own
 
 
 def drop_dead(uses: TileUses, chip: Any) -> int:
-    """Drops what only makes tiles that nobody reads; returns how many ops."""
+    """Drops what only makes tiles that nobody reads, and those tiles; returns how many ops."""
+    if not any(_has_effect(rec) for rec in uses.records):
+        return 0
     live = _live(uses)
-    seen = any(_has_effect(rec) for rec in uses.records)
-    dead = [rec.op for rec in uses.records if seen and _only_makes_tiles(rec, uses) and rec.op not in live]
+    dead = [rec.op for rec in uses.records if _only_makes_tiles(rec, uses) and rec.op not in live]
+    return _drop(dead, uses)
+
+
+def drop_unused_tiles(uses: TileUses, chip: Any) -> int:
+    """Drops tiles that nothing names; returns how many."""
+    return _drop([], uses)
+
+
+def _drop(dead: list[ir.Operation], uses: TileUses) -> int:
+    """Drops some ops, and the tiles that nothing else touches."""
     tiles = _unused(uses, set(dead))
     for op in [*dead, *(op for tile in tiles for op in _around(tile, uses)), *(tile.owner for tile in tiles)]:
         op.operation.erase()
@@ -28,7 +39,7 @@ def drop_dead(uses: TileUses, chip: Any) -> int:
 def _has_effect(rec: Record) -> bool:
     """Whether an op does something that is seen outside of the function: stores, hands on, prints."""
     written = (rec.types.get(name) for name in rec.cls.writes)
-    return issubclass(rec.cls, SplitOp) or any(isinstance(kind, t.View | t.Ptr) for kind in written) or (rec.cls.pipe == "S" and not rec.results)
+    return issubclass(rec.cls, SplitOp) or any(isinstance(kind, t.View | t.Ptr) for kind in written) or (rec.cls.pipe == "S" and not rec.cls.writes and not rec.results)
 
 
 def _only_makes_tiles(rec: Record, uses: TileUses) -> bool:
