@@ -188,6 +188,82 @@ def test_tiles_go_there_and_back_on_chip(tmp_path, pipes: str, ids: tuple[int, i
     assert np.allclose(got, given["x"] @ given["w"] + given["x"], atol=1e-4)
 
 
+def through_global_memory(pipes: str, ids: tuple[int, int], tiles: int) -> str:
+    """z = x @ w + x on a3: each vector core sends its half of the rows through global memory, the cube sends back halves of the product."""
+    to, back = ids
+    vec, part = "!pto.tile_buf<vec, 8x16xf32>", "!pto.partition_tensor_view<8x16xf32>"
+    return f"""
+func.func @k(%x: !pto.ptr<f32>, %w: !pto.ptr<f32>, %z: !pto.ptr<f32>, %s: !pto.ptr<f32>) {{{NUMBERS.replace("TILES", str(tiles))}
+  %none = arith.constant 0 : i32
+  %far = arith.constant 2048 : index
+  %s2 = pto.addptr %s, %far : !pto.ptr<f32> -> !pto.ptr<f32>
+  pto.section.cube {{
+    %c = pto.import_reserved_buffer {{name = "vec", peer_func = @k}} -> i32
+    %v = pto.reserve_buffer {{name = "mat", size = 4096, location = #pto.address_space<mat>, auto = true}} -> i32
+    {pipes.replace("SIDE", "aic")}
+    %w1 = pto.alloc_tile : {MAT}
+    %x0 = pto.alloc_tile : {LEFT["a3"]}
+    %w0 = pto.alloc_tile : {RIGHT}
+    %acc = pto.alloc_tile : {ACC}
+    pto.tload ins(%vw : !pto.tensor_view<?x?xf32>) outs(%w1 : {MAT})
+    pto.tmov ins(%w1 : {MAT}) outs(%w0 : {RIGHT})
+    scf.for %t = %c0 to %n step %c1 {{
+      %x1 = pto.tpop_from_aiv {{id = {to}, split = 1}} -> {MAT}
+      pto.tmov ins(%x1 : {MAT}) outs(%x0 : {LEFT["a3"]})
+      pto.tfree_from_aiv {{id = {to}, split = 1}}
+      pto.tmatmul ins(%x0, %w0 : {LEFT["a3"]}, {RIGHT}) outs(%acc : {ACC})
+      pto.tpush_to_aiv(%acc : {ACC}) {{id = {back}, split = 1}}
+    }}
+  }}
+  pto.section.vector {{
+    %c = pto.reserve_buffer {{name = "vec", size = 4096, location = #pto.address_space<vec>, auto = true}} -> i32
+    %v = pto.import_reserved_buffer {{name = "mat", peer_func = @k}} -> i32
+    {pipes.replace("SIDE", "aiv")}
+    %sub = pto.get_subblock_idx
+    %h = arith.index_cast %sub : i64 to index
+    %c8 = arith.constant 8 : index
+    %half = arith.muli %h, %c8 : index
+    %mine = pto.alloc_tile : {vec}
+    %sum = pto.alloc_tile : {vec}
+    scf.for %t = %c0 to %n step %c1 {{
+      %first = arith.muli %t, %c16 : index
+      %row = arith.addi %first, %half : index
+      %in = pto.partition_view %vx, offsets = [%row, %c0], sizes = [%c8, %c16] : !pto.tensor_view<?x?xf32> -> {part}
+      %out = pto.partition_view %vz, offsets = [%row, %c0], sizes = [%c8, %c16] : !pto.tensor_view<?x?xf32> -> {part}
+      pto.tload ins(%in : {part}) outs(%mine : {vec})
+      pto.tpush_to_aic(%mine : {vec}) {{id = {to}, split = 1}}
+      %p = pto.tpop_from_aic {{id = {back}, split = 1}} -> {vec}
+      pto.tadd ins(%p, %mine : {vec}, {vec}) outs(%sum : {vec})
+      pto.tfree_from_aic {{id = {back}, split = 1}}
+      pto.tstore ins(%sum : {vec}) outs(%out : {part})
+    }}
+  }}
+  return
+}}
+"""
+
+
+GM_BOTH = "pto.SIDE_initialize_pipe {dir_mask = 3, slot_size = 1024} (gm_slot_buffer = %s : !pto.ptr<f32>, c2v_consumer_buf = %c : i32, v2c_consumer_buf = %v : i32)"
+GM_TWO = (
+    "pto.SIDE_initialize_pipe {id = 4, dir_mask = 2, slot_size = 1024, slot_num = 3, local_slot_num = 2} (gm_slot_buffer = %s : !pto.ptr<f32>, c2v_consumer_buf = %none : i32, v2c_consumer_buf = %v : i32)\n"
+    "pto.SIDE_initialize_pipe {id = 2, dir_mask = 1, slot_size = 1024, slot_num = 4} (gm_slot_buffer = %s2 : !pto.ptr<f32>, c2v_consumer_buf = %c : i32, v2c_consumer_buf = %none : i32)"
+)
+
+
+@pytest.mark.parametrize(("pipes", "ids"), [(GM_BOTH, (0, 0)), (GM_TWO, (4, 2))], ids=["one pipe both ways", "two pipes"])
+def test_tiles_go_there_and_back_through_global_memory(tmp_path, pipes: str, ids: tuple[int, int]) -> None:
+    got = run(tmp_path, through_global_memory(pipes, ids, 9), "a3", 9, True)
+    given = inputs(9)
+    assert np.allclose(got, given["x"] @ given["w"] + given["x"], atol=1e-4)
+
+
+def test_two_pipes_in_the_same_slots_are_refused(tmp_path) -> None:
+    file = tmp_path / "k.pto"
+    file.write_text(through_global_memory(GM_TWO.replace("%s2", "%s"), (4, 2), 9))
+    with pytest.raises(ptoc.VerifyError, match=r"k.pto:\d+: pipe 4: its slots at .*k.pto:\d+ overlap those of pipe 2 at .*k.pto:\d+ \(4096 bytes\): give each pipe its own"):
+        ptoc.compile(str(file))
+
+
 def test_flags_of_two_pipes_on_chip_are_distinct(tmp_path) -> None:
     file = tmp_path / "k.pto"
     file.write_text(there_and_back(TWO, (0, 1), 9))

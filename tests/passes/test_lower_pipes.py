@@ -603,3 +603,25 @@ def test_a_popped_tile_of_open_size_is_whole() -> None:
 def test_errors_are_of_the_tree() -> None:
     with pytest.raises(VerifyError):
         lowered(program(loop(alloc()), ""))
+
+
+def test_one_value_may_serve_both_sections() -> None:
+    text = f"""
+func.func @k(%gm: !pto.ptr<f32>) {{
+  %p = pto.initialize_l2g2l_pipe {{dir_mask = 1, slot_size = 1024, slot_num = 4}} (%gm : !pto.ptr<f32>) -> !pto.pipe
+  pto.section.cube {{
+    %e = pto.declare_global -> {WHOLE}
+    pto.talloc(%e, %p : {WHOLE}, !pto.pipe) {{split = 1}}
+    pto.tpush(%e, %p : {WHOLE}, !pto.pipe) {{split = 1}}
+  }}
+  pto.section.vector {{
+    %e = pto.declare_global -> {HALF}
+    pto.tpop(%e, %p : {HALF}, !pto.pipe) {{split = 1}}
+    pto.tfree(%e, %p : {HALF}, !pto.pipe) {{split = 1}}
+  }}
+  return
+}}
+"""
+    module, remarks = lowered(text)
+    assert 'flag_base = 0 : i32, local_slot_num = 4 : i32, name = "pipe0"' in assembly.to_text(module) and remarks == []
+    refused(text.replace(f"    pto.tfree(%e, %p : {HALF}, !pto.pipe) {{split = 1}}\n", ""), "k.pto:11: 'pto.tpop': the entry of pipe 0 that is popped here is not freed by the end of the section")
