@@ -8,7 +8,7 @@ from ptoc.dialect.errors import ArgumentError, VerifyError
 from ptoc.dialect.mlir import ir
 from ptoc.dialect.op import location_text
 
-from .canonicalize import Canonicalize
+from .canonicalize import EARLY, Canonicalize
 from .inline_calls import InlineCalls
 from .insert_sync import InsertSync
 from .lower_events import LowerEvents
@@ -33,15 +33,16 @@ PIPELINE: tuple[Pass, ...] = (
     # One function per kernel, flags in one spelling: what follows looks at neither calls nor events.
     InlineCalls(),
     LowerEvents(),
-    # Fewer ops first: everything after it has less to look at, and constants make sizes known.
-    Canonicalize(),
+    # Fewer ops first: everything after it has less to look at, and constants make sizes known.  What nobody reads stays until sections
+    # are split: messages about them speak of the program as it was written.
+    Canonicalize(EARLY),
     # One program a kind of core, then its stages shifted: rings must be known before pipes are lowered.
     SplitSections(),
     SkewPipeline(),
     # Pipes before buffers: which engine touches a tile is known only when pushes and pops are.
     LowerPipes(),
     MultiBuffer(),
-    # Folds the slot arithmetic that multi-buffer wrote.
+    # Folds the slot arithmetic that multi-buffer wrote, and drops what nobody reads.
     Canonicalize(),
     # Addresses before synchronisation: tiles that share bytes depend on each other.
     PlanMemory(),
