@@ -69,7 +69,7 @@ class Prepared:
 
 
 def prepare(
-    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str
+    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str | None
 ) -> Prepared:
     """Compiles a source for the values of a run, and elaborates it with all operands."""
     arranged = arrange(source, chip, definitions, case, cores, inputs, sync)
@@ -209,7 +209,7 @@ def run_compiled(
     values: bool,
     checked: bool,
     allow_unvalidated: bool,
-    sync: str,
+    sync: str | None,
 ) -> Result:
     """See api.run."""
     arranged = arrange(source, chip, definitions, case, cores, inputs, sync, values=values or checked)
@@ -332,7 +332,7 @@ def describe_faults(report: SyncReport) -> list[str]:
 
 
 def check_compiled(
-    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str
+    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str | None
 ) -> SyncReport:
     """See api.check.  A unit is redundant only if no declared case of the same compiled kernel needs it."""
     prepared = prepare(source, chip, definitions, case, cores, inputs, sync)
