@@ -216,7 +216,6 @@ class Vector:
     def compute_gu(self, g, tiles, pv, out, row):
         """o = o * r + PV of tile g; behind the last tile of a block out = o / l."""
         entry = pv.pop()
-        ptoc.barrier("V")
         for i, o in enumerate(self.o):
             with ptoc.when(g % tiles == 0):
                 ptoc.wait_flag("MTE3", "V", 1 + i)
@@ -231,8 +230,8 @@ class Vector:
             ptoc.add(o, o, self.y[n])
             ptoc.set_flag("V", "MTE2", 2 + n)
         pv.free(entry)
+        ptoc.barrier("V")
         with ptoc.when(g % tiles == tiles - 1):
-            ptoc.barrier("V")
             for i, (part, o) in enumerate(zip(self.parts, self.o)):
                 ptoc.rowexpanddiv(o, o, column(self.l[i][g % self.ring]))
                 ptoc.set_flag("V", "MTE3", 1 + i)
