@@ -88,9 +88,9 @@ class Shape:
         first = g % self.tiles * self.tile + j * self.sub
         return first, self.part(self.sub, self.s1 - first)
 
-    def when(self, n):
-        """Runs its body where a part has elements."""
-        return ptoc.when(n > 0) if self.tails else ptoc.when(True)
+    def when(self, n, surely=False):
+        """Runs its body where a part has elements; `surely`: it has, whatever the sizes."""
+        return ptoc.when(n > 0) if self.tails and not surely else ptoc.when(True)
 
 
 class Cube:
@@ -120,7 +120,7 @@ class Cube:
         entry = self.qk.alloc()
         for j in range(s.subs):
             first, n = s.columns(g, j)
-            with s.when(n):
+            with s.when(n, surely=j == 0):
                 k1, k0, qk0 = self.k1[j % 2][:, 0:n], self.k0[:, 0:n], self.qk0[0:rows, 0:n]
                 ptoc.load(k1, self.k.T[:, first : first + n])
                 ptoc.mov(k0, k1)
@@ -134,7 +134,7 @@ class Cube:
         full, pv0 = self.p.pop(), self.pv0[0:rows, :]
         for j in range(s.subs):
             first, n = s.columns(g, j)
-            with s.when(n):
+            with s.when(n, surely=j == 0):
                 v1, p1 = self.v1[j % 2][0:n, :], self.p1[j % 2][0:rows, 0:n]
                 p0, v0 = self.p0[0:rows, 0:n], self.v0[0:n, :]
                 ptoc.load(v1, self.v[first : first + n, :])
