@@ -47,7 +47,7 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--case", help="A named case of the kernel; the first one by default."),
             click.option("--chip", default=DEFAULT_CHIP, show_default=True, help="A chip of `ptoc chips`, or a chip file."),
             click.option("--cores", type=int, help="Blocks to launch."),
-            click.option("--sync", type=click.Choice(["insert", "keep"]), default="insert", show_default=True, help="Insert flags and barriers, or keep those of the file."),
+            click.option("--sync", type=click.Choice(["insert", "keep"]), help="Insert flags and barriers, or keep those that are there; by default as the kernel says."),
             click.option("--auto-stages", is_flag=True, help="Two slots for tiles that cross engines also in loops without stages=, where memory allows."),
         )
     ):
@@ -71,7 +71,7 @@ def main() -> None:
 @click.option("--memory-map", is_flag=True, help="Print where every tile lies.")
 @click.option("--no-check", is_flag=True, help="Do not prove the synchronisation.")
 @reported
-def compile_command(kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str, auto_stages: bool, output: str, emit: str, memory_map: bool, no_check: bool) -> None:
+def compile_command(kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str | None, auto_stages: bool, output: str, emit: str, memory_map: bool, no_check: bool) -> None:
     """Compile KERNEL to .pto, simulator IR and C++ with caller, build script and runner."""
     from .writing import compile_to
 
@@ -94,7 +94,7 @@ def compile_command(kernel: str, definitions: tuple, case: str | None, chip: str
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @reported
 def run_command(
-    kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str, auto_stages: bool, no_values: bool, checked: bool,
+    kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str | None, auto_stages: bool, no_values: bool, checked: bool,
     trace: str | None, save: str | None, allow_unvalidated: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Compile and simulate KERNEL: results and time from one run."""
@@ -131,7 +131,7 @@ def run_command(
 @click.option("--strict", is_flag=True, help="Redundant synchronisation fails too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @reported
-def check_command(kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str, auto_stages: bool, strict: bool, as_json: bool) -> None:
+def check_command(kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str | None, auto_stages: bool, strict: bool, as_json: bool) -> None:
     """Prove KERNEL's synchronisation: every conflict ordered, nothing waits for ever, nothing redundant."""
     from ptoc.machine.chip import load_chip
 

@@ -12,6 +12,7 @@ from ptoc.dialect.mlir import func, ir
 from ptoc.dialect.op import location_of, plain
 from ptoc.dialect.sim_text import parse_sim, sim_to_text
 from ptoc.frontend import Kernel
+from ptoc.frontend.kernel import SYNC
 from ptoc.lowering import lower
 from ptoc.lowering.kinds import mixed_kinds
 from ptoc.machine.chip import Chip
@@ -69,13 +70,17 @@ class Compiled:
         return self.module
 
 
-def compile_source(source: Source, chip: Chip, parameters: dict[str, Any] | None = None, sync: str = "insert", auto_stages: bool = False) -> Compiled:
+def compile_source(source: Source, chip: Chip, parameters: dict[str, Any] | None = None, sync: str | None = None, auto_stages: bool = False) -> Compiled:
     """Compiles a kernel or a text for a chip.
 
-    parameters: constants of a Python kernel.  sync: "insert", or "keep" to leave a text's flags and barriers as they are.  auto_stages: two
-    slots also in loops without stages.  A Python kernel is compiled once for each chip, parameters and options.  Raises: PtocError of the stage that refuses the program.
+    parameters: constants of a Python kernel.  sync: "insert", or "keep" to leave flags and barriers as they are; None: as the kernel says.
+    auto_stages: two slots also in loops without stages.  A Python kernel is compiled once for each chip, parameters and options.
+    Raises: PtocError of the stage that refuses the program.
     """
     parameters = parameters or {}
+    sync = sync or (source.kernel.sync if source.kernel else "insert")
+    if sync not in SYNC:
+        raise ArgumentError(f"sync must be {' or '.join(map(repr, SYNC))}; got {sync!r}")
     if source.form == "sim":
         return _read_sim(source, chip, parameters)
     if source.kernel is None:

@@ -71,7 +71,7 @@ class Prepared:
 
 
 def prepare(
-    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str, auto_stages: bool = False
+    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str | None, auto_stages: bool = False
 ) -> Prepared:
     """Compiles a source for the values of a run, and elaborates it with all operands."""
     arranged = arrange(source, chip, definitions, case, cores, inputs, sync, auto_stages)
@@ -85,7 +85,7 @@ def arrange(
     case: str | None,
     cores: int | None,
     inputs: dict[str, np.ndarray],
-    sync: str,
+    sync: str | None,
     auto_stages: bool = False,
     values: bool = True,
     kept: Callable[[dict[str, Any]], TimedKernel | None] = lambda parameters: None,
@@ -111,7 +111,7 @@ def arrange(
 
 
 def _arrange_text(
-    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str, auto_stages: bool
+    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str | None, auto_stages: bool
 ) -> Arranged:
     if case is not None:
         raise ArgumentError(f"{source.file}: a file has no cases; give arguments as -D NAME=VALUE")
@@ -212,7 +212,7 @@ def run_compiled(
     values: bool,
     checked: bool,
     allow_unvalidated: bool,
-    sync: str,
+    sync: str | None,
     auto_stages: bool = False,
 ) -> Result:
     """See api.run."""
@@ -346,7 +346,7 @@ def describe_faults(report: SyncReport) -> list[str]:
 
 
 def check_compiled(
-    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str, auto_stages: bool = False
+    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str | None, auto_stages: bool = False
 ) -> SyncReport:
     """See api.check.  A unit is redundant only if no declared case of the same compiled kernel needs it."""
     prepared = prepare(source, chip, definitions, case, cores, inputs, sync, auto_stages)

@@ -34,7 +34,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def compile_to(
-    kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str, output: str, kinds: tuple[str, ...], memory_map: bool, checked: bool,
+    kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str | None, output: str, kinds: tuple[str, ...], memory_map: bool, checked: bool,
     auto_stages: bool = False,
 ) -> Iterator[str]:
     """Compiles and writes; yields lines to print (a text for standard output begins with a zero byte)."""
