@@ -43,7 +43,7 @@ class _Solver:
         depth = max((len(block.loops) for block in _blocks(function.root)), default=0)
         running = list(dict.fromkeys((d.loop, d.scope) for d in found if d.loop is not d.scope))
         arms = list(dict.fromkeys(arm for d in found for arm in arms_of(d)))
-        runs = list(dict.fromkeys(arm for d in found if d.distance == 1 for arm in runs_of(d)))
+        runs = list(dict.fromkeys(arm for d in found for arm, _ in runs_of(d)))
         self.clocks = Clocks(pipes, depth, running, arms[:MOST_ARMS], runs[:MOST_ARMS])
         self.placed = Placement(function.root, self.clocks)
         self.knew: dict[Leaf, np.ndarray] = {}  # what a command's pipe knew before it when it was last walked by
