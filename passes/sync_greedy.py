@@ -31,7 +31,7 @@ def solve(function: Function, found: list[Dependence], free_ids: Callable[[tuple
     solver.settle(function.root, None)
     solver.free_ids()
     solver.prune()
-    solver.drain_late(free_ids)
+    solver.stretch(free_ids)
     return solver.placed
 
 
@@ -338,10 +338,11 @@ class _Solver:
                     self.placed.restore(leaf)
         self.clocks.peel = 0
 
-    def drain_late(self, free_ids: Callable[[tuple[str, str]], list[int]]) -> None:
-        """Drains at the end of the function the flags of loops that more follows, where nothing needs it earlier and ids suffice.
+    def stretch(self, free_ids: Callable[[tuple[str, str]], list[int]]) -> None:
+        """Primes at the begin of the function and drains at its end the flags of loops, where nothing needs it otherwise and ids suffice.
 
-        Right behind its loop a drain would hold up what its pipe does next.
+        Right beside its loop a prime waits for what its pipe did before, and a drain holds up what its pipe does next: loops that need not
+        wait for each other would.
         """
         nodes = [item for item in self.root.items if not (isinstance(item, Leaf) and item.anchor)]
         ids: dict[tuple[str, str], int] = {}
@@ -349,17 +350,18 @@ class _Solver:
             ids[unit.src, unit.dst] = ids.get((unit.src, unit.dst), 0) + unit.ids
         moved = [
             (unit, unit.scope) for unit in self.placed.units
-            if unit.depth and unit.scope.block is self.root and unit.scope is not nodes[-1] and ids[unit.src, unit.dst] <= len(free_ids((unit.src, unit.dst)))
+            if unit.depth and unit.scope.block is self.root and ids[unit.src, unit.dst] <= len(free_ids((unit.src, unit.dst)))
+            and any(isinstance(node, Loop) and node is not unit.scope for node in nodes)
         ]  # fmt: skip
         for unit, _ in moved:
-            self.placed.move_drain(unit, nodes[-1], True)
+            self.placed.stretch(unit, nodes[0], nodes[-1], True)
         if moved and not self.holds():
             for unit, loop in moved:
-                self.placed.move_drain(unit, loop, False)
+                self.placed.stretch(unit, loop, loop, False)
             for unit, loop in moved:
-                self.placed.move_drain(unit, nodes[-1], True)
+                self.placed.stretch(unit, nodes[0], nodes[-1], True)
                 if not self.holds():
-                    self.placed.move_drain(unit, loop, False)
+                    self.placed.stretch(unit, loop, loop, False)
 
     def surely_needed(self) -> set[Unit]:
         """Units whose next command would not be in order without them, found in one walk.

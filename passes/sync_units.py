@@ -18,7 +18,7 @@ class Unit:
     `depth`: flags raised before `scope` begins and drained after it (0: none).  `loop`: the loop whose iterations it counts; `ids`: event
     ids that it takes in turn, by iterations of `loop` counted through from `counts_from` on.  `cause`: the command that needs it.  `acknowledges`: it only makes another unit's ids free again.
     `straight`: it orders two commands of the function's own block with no loop or branch between them.  `local`: half of a local barrier.
-    `stuck`: why it must become one.  `late`: it is drained at the end of the function.
+    `stuck`: why it must become one.  `late`: it is drained at the end of the function, not right behind its loop.
     """
 
     src: str
@@ -107,14 +107,15 @@ class Placement:
                 self.restore(leaf)
         self.units.append(whole)
 
-    def move_drain(self, unit: Unit, node: Node, late: bool) -> None:
-        """Puts a unit's drain behind another node of the function's own block."""
+    def stretch(self, unit: Unit, first: Node, last: Node, late: bool) -> None:
+        """Primes a unit before one node of a block and drains it behind another."""
         self.take_out(unit)
-        unit.leaves.pop()
-        for leaf in unit.leaves:
+        turning, unit.leaves, unit.late = unit.leaves[1:3], [], late
+        self.put(unit, "prime", unit.src, first, False)
+        for leaf in turning:
+            unit.leaves.append(leaf)
             self.restore(leaf)
-        unit.late = late
-        self.put(unit, "drain", unit.dst, node, True)
+        self.put(unit, "drain", unit.dst, last, True)
 
     def replace(self, unit: Unit, remark: str) -> None:
         """Takes a unit out for good, with a remark at the line that needed it."""
