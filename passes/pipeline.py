@@ -67,7 +67,7 @@ def pass_by_name(text: str) -> Pass:
 def _option(one: Pass, text: str) -> tuple[str, bool | int]:
     """Field and value of an option's text."""
     key, _, value = (part.strip() for part in text.partition("="))
-    kinds = {f.name: f.type for f in fields(one)}
+    kinds = {f.name: f.type for f in fields(one) if f.type in (bool, int)}
     field = key.replace("-", "_")
     if field not in kinds:
         options = ", ".join(name.replace("_", "-") for name in kinds) or "none"

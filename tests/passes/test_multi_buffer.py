@@ -18,7 +18,7 @@ def part(i):
 
 
 def in_loop(tile_bytes: int, tiles: int, stages: int | None, scratch: int = 0):
-    """A kernel whose loop loads `tiles` tiles, adds them up in place and stores the sum; `scratch` tiles are the vector engine's own."""
+    """A kernel whose loop loads `tiles` tiles, adds them up in place and stores the sum; `scratch` tiles, added too, are the vector engine's own."""
     cols = tile_bytes // 4
 
     @ptoc.kernel
@@ -31,11 +31,11 @@ def in_loop(tile_bytes: int, tiles: int, stages: int | None, scratch: int = 0):
                 ptoc.load(t, x[here])
             for t in own:
                 ptoc.muls(t, ts[0], 1.5)
-            for t in ts[1:]:
+            for t in [*ts[1:], *own]:
                 ptoc.add(ts[0], ts[0], t)
             ptoc.store(y[here], ts[0])
 
-    k.reference(lambda x: tiles * x)
+    k.reference(lambda x: (tiles + 1.5 * scratch) * x)
     return k
 
 
@@ -87,19 +87,23 @@ def test_no_slot_is_given_for_which_engines_would_wait_over_shared_bytes():
 
     @ptoc.kernel
     def k(x: ptoc.Tensor[64, 17920, f32], y: ptoc.Out[64, 17920, f32]):
+        found = ptoc.tile([1, 64], f32)
         for i in ptoc.range(64, stages=2):
             a, scratch, b = ptoc.tile([1, 10240], f32), ptoc.tile([2, 10240], f32), ptoc.tile([1, 17920], f32)
             ptoc.load(a, x[i : i + 1, 0:10240])
             ptoc.store(y[i : i + 1, 0:10240], a)
             ptoc.expands(scratch, 1.0)
             ptoc.adds(scratch, scratch, 1.0)
+            ptoc.mov(scratch[0:1, :], scratch[1:2, :])
+            ptoc.mov(found, scratch[0:1, 0:64])
             ptoc.load(b, x[i : i + 1, :])
             ptoc.store(y[i : i + 1, :], b)
+        ptoc.store(y[0:1, 0:64], found)
 
     shared, full = remarks(k)
     assert shared.endswith("gets 1 of 2 slots: in ub more would share bytes, over which engines wait for each other in the loop")
     assert full.endswith("gets 1 of 2 slots: ub has no room for more")
-    assert slots(k) == [1, 1, 1]
+    assert slots(k) == [1, 1, 1, 1]
 
 
 def test_a_tile_made_outside_turns_with_the_loop_that_overwrites_it():
@@ -195,12 +199,13 @@ def test_a_tile_made_outside_may_be_used_through_one_part():
             ptoc.load(t[0:rows, :], x[here, :])
             ptoc.exp(t[0:rows, :], t[0:rows, :])
             ptoc.store(y[here, :], t[0:rows, :])
-            ptoc.load(column, x[0:1, 0 : ptoc.minimum(M, 64)])
-            ptoc.store(y[0:1, 0 : ptoc.minimum(M, 64)], column)
+            row = slice(i * ROWS, i * ROWS + 1)
+            ptoc.load(column, x[row, 0 : ptoc.minimum(M, 64)])
+            ptoc.store(y[row, 0 : ptoc.minimum(M, 64)], column)
 
     def reference(x):
         y = np.exp(x)
-        y[0, : min(len(x), 64)] = x[0, : min(len(x), 64)]
+        y[::ROWS, : min(len(x), 64)] = x[::ROWS, : min(len(x), 64)]
         return y
 
     k.reference(reference)
