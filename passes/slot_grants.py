@@ -111,6 +111,10 @@ class Room:
             return f"in {self.plan.memory} more would share bytes, over which engines wait for each other in the loop"
         return ""
 
+    def holds(self, block: Block) -> bool:
+        """True where a block has a place beside all others."""
+        return pack([replace(b) for b in (*self.blocks, block)], self.plan.capacity, self.plan.alignment) is not None
+
     def take(self, number: int, block: Block) -> None:
         """Makes a tile this block."""
         self.blocks[number] = block

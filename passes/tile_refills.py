@@ -32,9 +32,17 @@ def refills(plans: list[Plan], rooms: dict[int, Room], granted: list[Candidate])
             if again:
                 room = rooms.setdefault(id(plan), Room(plan))
                 more = replace(buffer, slots=counts.get(id(buffer), buffer.slots) + 1, turned=_depth(buffer))
-                if buffer.slots > 1 or not room.refuses(i, Block(more.size(plan.alignment), *interval(more, len(plan.live.ops)), buffer.address)):
+                if buffer.slots > 1 or _fits(room, i, more):
                     remarks.append(_remark(buffer, again[0], more.slots, plan.memory))
     return remarks
+
+
+def _fits(room: Room, number: int, more: Buffer) -> bool:
+    """True where a tile could have one more slot; one with a given address, a second tile beside it."""
+    block = Block(more.size(room.plan.alignment), *interval(more, len(room.plan.live.ops)))
+    if more.address is None:
+        return not room.refuses(number, block)
+    return room.holds(replace(block, size=block.size // more.slots))
 
 
 def _depth(buffer: Buffer) -> int:

@@ -362,6 +362,20 @@ def test_one_tile_is_not_told_where_there_is_no_room_for_a_second():
     assert remarks(k) == []
 
 
+@pytest.mark.parametrize(("rows", "told"), [(96, 0), (64, 1)])
+def test_a_tile_with_an_address_is_told_where_a_second_one_fits_beside_it(rows, told):
+    @ptoc.kernel
+    def k(x: ptoc.Tensor[192, 256, f32], y: ptoc.Out[192, 256, f32]):
+        t, other = ptoc.tile([rows, 256], f32, addr=0), ptoc.tile([rows, 256], f32, addr=(192 - rows) * 1024)
+        for i in range(2):
+            ptoc.load(t, x[i * rows : i * rows + rows, :])
+            ptoc.load(other, x[0:rows, :])
+            ptoc.add(t, t, other)
+            ptoc.store(y[i * rows : i * rows + rows, :], t)
+
+    assert sum("is filled again" in remark and "2 times" in remark for remark in remarks(k)) == 2 * told
+
+
 def test_arms_of_one_branch_and_parts_of_one_tile_are_not_told():
     @ptoc.kernel
     def k(n: ptoc.Tensor["N", f32], x: ptoc.Tensor[512, 64, f32], y: ptoc.Out[512, 64, f32], N):
