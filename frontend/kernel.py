@@ -17,7 +17,6 @@ from .tensor import TensorSpec
 from .tile import View
 from .values import Index, Number
 
-
 SYNC = ("insert", "keep")
 """What becomes of synchronisation: what is missing is inserted, or all stays as written."""
 

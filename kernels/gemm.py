@@ -31,7 +31,7 @@ def gemm(
         """Elements of a part of `size` where `rest` remain."""
         return ptoc.minimum(rest, size) if TAILS else size
 
-    half, steps = TN // 2, TK // TK0
+    half, steps = TN // 2, ptoc.ceil_div(TK, TK0)
     columns, blocks = ptoc.ceil_div(N, TN), ptoc.ceil_div(K, TK)
     accumulators = ptoc.tile([TM, half], f32, L0C, slots=2)
     for t in ptoc.range(ptoc.block_idx(), ptoc.ceil_div(M, TM) * columns, ptoc.num_blocks(), stages=2):
@@ -77,9 +77,9 @@ def cores(M: int, N: int, TM: int, TN: int, aic: int, **_: int) -> int:
 
 
 @gemm.specialize
-def specialize(M: int, N: int, K: int, TM: int, TN: int, TK: int, **_: int) -> dict[str, bool]:
+def specialize(M: int, N: int, K: int, TM: int, TN: int, TK: int, TK0: int, **_: int) -> dict[str, bool]:
     """Sizes known when compiling make every part whole; they are left open only where a part is not."""
-    return {"TAILS": bool(M % TM or N % TN or K % TK)}
+    return {"TAILS": bool(M % TM or N % TN or K % TK or TK % TK0)}
 
 
 gemm.tolerance = 1e-2

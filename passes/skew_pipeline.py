@@ -8,8 +8,8 @@
 
 A tile that is made in the loop and used by stages of different lags gets a slot for every iteration that is under way.
 Needs: stages as split-sections leaves them.  Leaves: no loop with `pto.preload`.
-Raises: NotSupportedError for a tile that stages of different lags use, where it is made outside of the loop or has slots of its own, and
-for commands of the loop that belong to no stage.
+Raises: NotSupportedError for a tile that a stage writes and one of another lag uses, where it is made outside of the loop or has slots of its
+own, and for commands of the loop that belong to no stage.
 """
 
 from dataclasses import dataclass
