@@ -29,6 +29,7 @@ def solve(function: Function, found: list[Dependence], free_ids: Callable[[tuple
     """Puts the units that the dependences need into the function's tree; `free_ids`: the event ids that they may have, by pair of pipes."""
     solver = _Solver(function, found)
     solver.settle(function.root, None)
+    solver.complete()
     solver.free_ids()
     solver.prune()
     solver.stretch(free_ids)
@@ -66,6 +67,23 @@ class _Solver:
         for distance in sorted({d.distance for leaf in block.leaves() for d in leaf.deps if d.distance and d.scope is scope}):
             while self.carry(scope, distance):
                 pass
+
+    def complete(self) -> None:
+        """Units for what a walk over the whole tree still finds out of order: the greedy steps reckon with what a unit will tell, this with
+        what it tells."""
+        while violated := self.unordered():
+            d = min(violated, key=lambda d: (d.distance, d.q.pos, -d.p.pos))
+            self.placed.order(d.p, d.q, d.loop if d.distance else None, d.distance, d.scope)
+
+    def unordered(self) -> list[Dependence]:
+        """All dependences that are not in order."""
+        found: list[Dependence] = []
+
+        def check(leaf: Leaf, now: State) -> None:
+            found.extend(d for d in leaf.deps if not self.clocks.ordered(now, d))
+
+        self.run(check)
+        return found
 
     def carry(self, scope: Loop, distance: int) -> bool:
         """Units for the dependences of one distance that are not in order, found in one walk of a loop; False where all are.
@@ -207,7 +225,7 @@ class _Solver:
         for number, (loop, _) in enumerate(self.clocks.running):
             if since < loop.pos < now:
                 token[:, 1 + self.clocks.depth + number] = UNKNOWN
-        for (_, arm), level in self.clocks.arms.items():
+        for (_, arm), level in (*self.clocks.arms.items(), *self.clocks.runs.items()):
             if since < arm.owner.pos < now:
                 token[:, level] = UNKNOWN
 

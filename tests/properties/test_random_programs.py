@@ -1,6 +1,7 @@
 """Random kernels through the whole pipeline: values of the schedule are those of program order, and the synchronisation is needed.
 
-2,000 programs, in shards so that both cores of a small machine have work.  PTOC_EXAMPLES=N runs N examples in each shard.
+2,000 programs, in shards so that both cores of a small machine have work.  PTOC_EXAMPLES=N runs N examples in each shard,
+PTOC_SHRINK=1 makes a failing one smaller, which takes minutes.
 """
 
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 
 from ptoc.dialect import assembly
@@ -35,6 +36,7 @@ from program_order import run_in_program_order
 from random_kernels import Example, cube_examples, pipe_examples, vector_examples
 
 EXAMPLES = int(os.environ.get("PTOC_EXAMPLES", "0"))
+PHASES = tuple(Phase) if os.environ.get("PTOC_SHRINK") else (Phase.explicit, Phase.generate)
 CHIP = load_chip("ascend910b1")
 
 
@@ -103,7 +105,7 @@ def prove_examples(kind: SearchStrategy[Example], shard: int, count: int) -> Non
     """Proves `count` examples that are the same in each run, others than those of other shards."""
 
     @seed(shard)
-    @settings(max_examples=EXAMPLES or count, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=False)
+    @settings(max_examples=EXAMPLES or count, phases=PHASES, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=False)
     @given(kind)
     def proven(example: Example) -> None:
         prove_example(example)
