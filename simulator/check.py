@@ -25,12 +25,18 @@ UNCOUNTED = ("prime", "drain", "end")
 
 
 @dataclass
-class Checked:
-    """A group of alike blocks and what the walk through the first of them found."""
+class Part:
+    """A group of alike blocks, with what walks through the first of them need."""
 
     group: Group
     regions: Regions
     pattern: Pattern | None
+
+
+@dataclass
+class Checked(Part):
+    """And what the walk found."""
+
     missing: list[list]
     misuse: dict[tuple, str]
     deadlock: str | None
@@ -50,7 +56,7 @@ def check(
     Without `shortcuts` each block is walked from its first command to its last, and anew for each unit that could go: the same report.
     """
     needs = needs_of(program, needs_barrier)
-    checked = [_checked(group, needs, shortcuts) for group in groups_of(program, alone=not shortcuts)]
+    checked = [_checked(_part(group, shortcuts), needs) for group in groups_of(program, alone=not shortcuts)]
     streams = [stream for part in checked for stream in part.group.program.streams]  # the others have the same sites and flags
     report = SyncReport(program.name, _missing(program, checked), _misuse(checked), _deadlock(checked), **usage(program, streams))
     if not report.ok:
@@ -78,13 +84,12 @@ def spare_sites(program: Program, needs_barrier: NeedsBarrier, deletions: Sequen
     """For each set of sites (by index): is the program in order without their commands?"""
     units = [frozenset(site.unit for site in program.sites if site.index in sites) for sites in deletions]
     whole = [all(site.index in sites for site in program.sites if site.unit in of) for sites, of in zip(deletions, units)]
-    needs = needs_of(program, needs_barrier)
-    checked = [_checked(group, needs) for group in groups_of(program)]
-    in_order = not any(part.missing or part.misuse or part.deadlock for part in checked) and not meetings(program, [part.group for part in checked])
-    quick = in_order and _spare(checked, needs, [of for of, all_there in zip(units, whole) if all_there])
-    answers = iter(quick or ())
+    parts = [_part(group, True) for group in groups_of(program)]
+    if meetings(program, [part.group for part in parts]):
+        return [False] * len(deletions)
+    quick = _spare(parts, needs_of(program, needs_barrier), [of for of, all_there in zip(units, whole) if all_there])
     return [
-        next(answers) if in_order and all_there else check(without_sites(program, sites), needs_barrier).ok
+        quick.pop(0) if quick and all_there else check(without_sites(program, sites), needs_barrier).ok
         for sites, all_there in zip(deletions, whole)
     ]
 
@@ -134,21 +139,29 @@ def usage(program: Program, streams: Sequence[Stream]) -> dict:
     }
 
 
-def _checked(group: Group, needs: Needs, shortcuts: bool = True) -> Checked:
+def _part(group: Group, shortcuts: bool) -> Part:
     regions = Regions(group.program)
-    pattern = Pattern(group.program, regions) if shortcuts else None
-    clocks = Clocks(group.program, regions, needs, pattern=pattern)
+    return Part(group, regions, Pattern(group.program, regions) if shortcuts else None)
+
+
+def _checked(part: Part, needs: Needs) -> Checked:
+    clocks = Clocks(part.group.program, part.regions, needs, pattern=part.pattern)
     deadlock = None if clocks.run() else clocks.deadlock()
     if deadlock is None:
         clocks.check_end()
-    return Checked(group, regions, pattern, list(clocks.missing.values()), clocks.misuse, deadlock)
+    return Checked(part.group, part.regions, part.pattern, list(clocks.missing.values()), clocks.misuse, deadlock)
 
 
-def _spare(checked: list[Checked], needs: Needs, deletions: list[frozenset[int]]) -> list[bool]:
-    """For each set of units: is everything in order without it?  What one block needs is not asked of the others."""
+def _spare(parts: Sequence[Part], needs: Needs, deletions: list[frozenset[int]]) -> list[bool] | None:
+    """For each set of units: is everything in order without it?  What one block needs is not asked of the others.
+
+    None where something waits for ever with all of them.
+    """
     left = list(range(len(deletions)))
-    for part in sorted(checked, key=lambda part: sum(len(stream.commands) for stream in part.group.program.streams)):
+    for part in sorted(parts, key=lambda part: sum(len(stream.commands) for stream in part.group.program.streams)):
         lives = survivors(part.group.program, part.regions, needs, [deletions[n] for n in left], part.pattern)
+        if lives is None:
+            return None
         left = [n for n, alive in zip(left, lives) if alive]
     return [n in left for n in range(len(deletions))]
 

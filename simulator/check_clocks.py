@@ -243,14 +243,17 @@ class Clocks(Replay):
 
 def survivors(
     program: Program, regions: Regions, needs: Needs, without: Sequence[frozenset[int]], pattern: Pattern | None = None
-) -> list[bool]:
-    """For each set of units: is the program in order without it?  A set must hold all that pairs with one another.  The whole must be in order."""
+) -> list[bool] | None:
+    """For each set of units: is the program in order without it?  None where something waits for ever.
+
+    A set must hold all that pairs with one another.
+    """
     if not without:
         return []
     clocks = Clocks(program, regions, needs, without, pattern)
     try:
         if not clocks.run():
-            return [False] * len(without)
+            return None
         clocks.check_end()
     except AllFail:
         return [False] * len(without)

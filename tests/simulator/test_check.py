@@ -363,6 +363,20 @@ def test_nothing_is_spare_in_a_program_that_is_not_in_order_anyhow():
     build.work("V", r=ub(0)).load(0)
     assert not build.check().ok
     assert spare_sites(build.program, needs_barrier, [frozenset({3})]) == [False]
+    two = Build((AIV, Core("aiv", 1))).work("MTE3", w=gm("y")).barrier("V", 0).on(Core("aiv", 1)).work("MTE3", w=gm("y"))
+    assert spare_sites(two.program, needs_barrier, [frozenset({1})]) == [False]
+
+
+def test_what_makes_the_others_wait_for_ever_is_spare():
+    build = Build().wait("V", "MTE2", 0, 0).load(0).sync("MTE2", "V", 0, 1).set("V", "MTE2", 0, 0).work("V", r=ub(0))
+    assert build.check().deadlock
+    assert spare_sites(build.program, needs_barrier, [frozenset({0, 4}), frozenset({2, 3})]) == [True, False]
+
+
+def test_what_alone_is_misused_is_spare():
+    build = Build().load(0).set("MTE2", "V", 0, 0).set("MTE2", "V", 0, 0).wait("MTE2", "V", 0, 0).wait("MTE2", "V", 0, 0)
+    assert build.check().misuse
+    assert spare_sites(build.program, needs_barrier, [frozenset({1, 2, 3, 4})]) == [True]
 
 
 def test_redundancy_is_not_judged_where_orders_are_missing_or_nobody_asked():
