@@ -19,6 +19,7 @@ CASES = {
     "gemm_expert": ("default", "tails"),
     "flash_attention": ("s2048", "blocks_in_turn", "one_tile_in_turn"),
     "flash_attention_expert": ("s2048", "blocks_in_turn", "one_tile_in_turn"),
+    "flash_attention_naive": ("s2048", "blocks_in_turn", "one_tile_in_turn"),
 }
 """Cases in which the units of a kernel are needed, each unit in at least one."""
 
