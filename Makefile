@@ -7,7 +7,7 @@ LINTERS := .venv/linters
 BENCHED := .venv/benched
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-sim clean
+.PHONY: help demo test lint bench bench-sim bench-sync clean
 
 help: ## list the jobs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
@@ -24,6 +24,9 @@ lint: $(INSTALLED) $(LINTERS) ## ruff over everything
 
 bench: $(INSTALLED) ## speed of compilation and simulation, by kernel
 	$(BIN)/python benchmarks/speed.py
+
+bench-sync: $(INSTALLED) ## speed of insert-sync by number of tile ops
+	$(BIN)/python benchmarks/insert_sync.py
 
 bench-sim: $(INSTALLED) $(BENCHED) ## speed of simulation, by engine, beside SimPy
 	$(BIN)/python benchmarks/simulation.py
