@@ -65,7 +65,7 @@ def test_rings_of_up_to_fourteen_slots(preload: int) -> None:
 
 
 def test_more_rings_than_there_are_flags_are_refused() -> None:
-    with pytest.raises(ptoc.VerifyError, match=r"section_chains.py:\d+: .*at most 5 one-way pipes fit"):
+    with pytest.raises(ptoc.VerifyError, match=r"section_chains.py:\d+: .*at most 5 one-way ones fit"):
         ptoc.compile(chain("cvcvcvc", 1))
 
 
