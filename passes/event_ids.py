@@ -8,6 +8,7 @@ all local barriers of the pair.  Merged flags and local barriers are told in rem
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from ptoc.dialect.op import location_of
 
@@ -30,6 +31,7 @@ class FreeIds:
                 self.taken.setdefault((src, dst), set()).update(range(event_ids) if event is None else {event})
 
     def __call__(self, pair: Pair) -> list[int]:
+        """The free ids of a pair, in order."""
         return [i for i in range(self.event_ids) if i not in self.taken.get(pair, ())]
 
     def take(self, pair: Pair) -> int:
@@ -179,7 +181,7 @@ class _Pool:
         last = [max(((g.owners[-1], g) for g in groups), key=lambda pair: pair[0].order) for groups in in_use if groups]
         mergeable = sorted([*last, (unit, None)], key=lambda pair: pair[0].leaf("set").pos)
         best = None
-        for (a, group), (b, other) in zip(mergeable, mergeable[1:]):
+        for (a, group), (b, other) in pairwise(mergeable):
             if _mergeable(a, b):
                 cost = self.commands_between(a.leaf("set").pos, b.leaf("set").pos)
                 if best is None or cost < best[0]:
