@@ -34,12 +34,14 @@ class SyncCosts(NamedTuple):
 
 
 @lru_cache(maxsize=65536)
-def price(chip: Chip, work: tuple[WorkItem, ...], cold: bool = False) -> Price:
+def price(chip: Chip, work: tuple[WorkItem, ...], hit: float = 1.0) -> Price:
     """The price of an op: its items are issued back to back.
 
     A `Vector` item with `barrier` first waits for the results of all items before it and pays the barrier; one with 0 repeats costs
     nothing itself, so that `Vector(instruction, dtype, 0, barrier=True)` at the end says that the op ends drained.
-    `cold`: transfers from and to global memory miss the L2: they also draw on "hbm", at most at the cold rate of a core.
+    `hit`: the part of bytes from and to global memory that the L2 has.  The rest also draws on "hbm", at most at the cold rate of a core;
+    a read that misses makes the L2 allocate and takes of its reads what `shared.l2_miss` instead of `shared.l2_read` costs.
+    Below 0: the L2 is passed by.
 
     Raises: ChipError for an instruction, element type or path that the chip file does not have.
     """
@@ -48,19 +50,30 @@ def price(chip: Chip, work: tuple[WorkItem, ...], cold: bool = False) -> Price:
     for item in work:
         if isinstance(item, Vector) and item.barrier:
             taken = max(taken, done) + exact(chip.number("sync.barrier"))
-        occupancy, latency = _cycles(chip, item, cold)
+        occupancy, latency = _cycles(chip, item, hit)
         done = max(done, taken + latency)
         taken += occupancy
         if isinstance(item, Transfer) and item.bytes and (resource := chip.path_law(item.path).resource):
-            for name in (resource, "hbm") if cold else (resource,):
-                shared[name] = shared.get(name, 0) + item.bytes
+            for name, count in _drawn(chip, resource, item, hit):
+                shared[name] = shared.get(name, 0) + count
     occupied = chip.fs(taken)
     return Price(occupied, max(occupied, chip.fs(done)), tuple(shared.items()) or None)
 
 
-def item_cycles(chip: Chip, item: WorkItem, cold: bool = False) -> tuple[float, float]:
+def _drawn(chip: Chip, resource: str, item: Transfer, hit: float) -> list[tuple[str, int]]:
+    """Bytes of a transfer on each shared resource."""
+    if hit < 0:
+        return [("hbm", item.bytes)]
+    missed = round(item.bytes * (1 - hit))
+    if not missed:
+        return [(resource, item.bytes)]
+    dear = exact(chip.number("shared.l2_read")) / exact(chip.number("shared.l2_miss")) if resource == "l2_read" else 1
+    return [(resource, item.bytes - missed + round(missed * dear)), ("hbm", missed)]
+
+
+def item_cycles(chip: Chip, item: WorkItem, hit: float = 1.0) -> tuple[float, float]:
     """(occupancy, latency) of one work item in cycles of the law clock, for reports and comments; prices are made of exact numbers."""
-    occupancy, latency = _cycles(chip, item, cold)
+    occupancy, latency = _cycles(chip, item, hit)
     return float(occupancy), float(latency)
 
 
@@ -71,14 +84,14 @@ def sync_costs(chip: Chip) -> SyncCosts:
     return SyncCosts(*costs, rates)
 
 
-def _cycles(chip: Chip, item: WorkItem, cold: bool) -> tuple[Fraction, Fraction]:
+def _cycles(chip: Chip, item: WorkItem, hit: float) -> tuple[Fraction, Fraction]:
     """(occupancy, latency) of one item in cycles."""
     if isinstance(item, Vector):
         return _vector(chip, item)
     if isinstance(item, Cube):
         return _cube(chip, item)
     if isinstance(item, Transfer):
-        return _transfer(chip, item, cold)
+        return _transfer(chip, item, hit)
     assert isinstance(item, Scalar), f"not a work item: {item!r}"
     cycles = item.operations * exact(chip.number("sync.scalar_operation"))
     return cycles, cycles
@@ -103,10 +116,13 @@ def _cube(chip: Chip, item: Cube) -> tuple[Fraction, Fraction]:
     return exact(law.start_occupancy.value) + stream, exact(law.start_latency.value) + stream
 
 
-def _transfer(chip: Chip, item: Transfer, cold: bool) -> tuple[Fraction, Fraction]:
+def _transfer(chip: Chip, item: Transfer, hit: float) -> tuple[Fraction, Fraction]:
     law = chip.path_law(item.path)
-    rate = min(law.bytes_per_cycle, exact(chip.number("shared.cold"))) if cold and law.resource else law.bytes_per_cycle
-    move = max(item.bytes / rate, item.bursts * law.per_burst)
+    stream = item.bytes / law.bytes_per_cycle
+    if hit < 1 and law.resource:
+        found = Fraction(max(hit, 0))
+        stream = found * stream + (1 - found) * item.bytes / min(law.bytes_per_cycle, exact(chip.number("shared.cold")))
+    move = max(stream, item.bursts * law.per_burst)
     occupancy = max(law.minimum, law.startup_occupancy + move) + law.issue
     return occupancy, max(law.minimum, law.startup + move) + law.issue
 

@@ -181,11 +181,13 @@ Path = Literal[
 class Shared(_Model):
     """Rates of what all cores share, and the L2.
 
-    `cold`: rate of one core's transfers that miss the L2; `l2_effective`: footprint from which streams miss.
+    `l2_miss`: rate of reads that all miss and allocate; `cold`: rate of one core's transfers that miss; `l2_effective`: re-use distance from
+    which all miss (`l2.py`).
     """
 
     l2_read: Bandwidth
     l2_write: Bandwidth
+    l2_miss: Bandwidth
     hbm: Bandwidth
     cold: Rate
     l2_bytes: Bytes

@@ -15,7 +15,8 @@ from ptoc.simulator.elaborate import elaborate, kernel_functions
 from ptoc.simulator.engine import Costs, schedule
 from ptoc.simulator.execute import execute, execute_adverse
 from ptoc.simulator.memory import Memories
-from ptoc.simulator.program import Command, Program
+from ptoc.simulator.program import Program
+from ptoc.simulator.residency import hit_fractions
 from ptoc.simulator.timeline import Timeline
 from ptoc.simulator.work import meanings
 
@@ -137,13 +138,19 @@ def _extents(arguments: Arguments) -> dict[str, Any]:
     return {**arguments.numbers, **{n: a.nbytes for n, a in arguments.arrays.items()}}
 
 
-def time_program(program: Program, chip: Chip) -> Timeline:
-    """The schedule of a program on a chip."""
+def time_program(program: Program, chip: Chip, warm: bool = True, bypass: tuple[str, ...] = ()) -> Timeline:
+    """The schedule of a program on a chip.
 
-    def priced(command: Command) -> Any:
-        return price(chip, command.work)
-
-    return schedule(program, priced, Costs(**sync_costs(chip)._asdict()))
+    warm: a run like it has left the L2 what it could; bypass: names of tensors that are read past the L2.
+    """
+    hits = hit_fractions(program, chip.number("shared.l2_effective"), warm, bypass)
+    if hits is None:
+        return schedule(program, lambda command: price(chip, command.work), Costs(**sync_costs(chip)._asdict()))
+    prices = [
+        [price(chip, c.work, hits(number, index)) if c.site.kind == "work" else None for index, c in enumerate(stream.commands)]
+        for number, stream in enumerate(program.streams)
+    ]
+    return schedule(program, prices, Costs(**sync_costs(chip)._asdict()))
 
 
 def memories_of(prepared: Prepared) -> Memories:

@@ -1,0 +1,48 @@
+"""Rows that measure one instruction or one barrier, not a kernel: predicted from the chip's prices."""
+
+import re
+
+from ptoc.machine.chip import Chip
+from ptoc.machine.pricing import item_cycles, sync_costs
+from ptoc.machine.work import Vector
+
+from .metrics import TIME, Refused
+from .rows import Row
+
+FEW, MANY = 4, 64
+"""Repeats between which a slope is taken."""
+
+DTYPES = {"fp32": "f32", "fp16": "f16", "int16": "i16", "int32": "i32", "uint16": "ui16", "uint32": "ui32", "bf16": "bf16"}
+
+
+def measured_alone(row: Row, chip: Chip) -> float | None:
+    """The number of an instruction or barrier row; None for rows of kernels.  Raises Refused."""
+    if "syncall" in row.kernel.lower():
+        if row.unit not in TIME:
+            raise Refused(f"unit '{row.unit}' of a barrier is not known")
+        return _all_cores(chip) * TIME[row.unit]
+    found = re.match(r"instruction\s+\S+/(\w+)", row.kernel)
+    return _instruction(row, chip, found[1]) if found else None
+
+
+def _all_cores(chip: Chip) -> float:
+    """A barrier over all cores, in us: each core drains, tells, and hears of the last; two signals, one in and one out."""
+    costs = sync_costs(chip)
+    return (2 * (costs.barrier + costs.set_flag + costs.signal) + costs.wait_flag) / 1e9
+
+
+def _instruction(row: Row, chip: Chip, name: str) -> float:
+    """Cycles of one isolated instruction: its fixed part, or what each further repeat adds."""
+    dtype = DTYPES.get(row.dtype)
+    if dtype is None:
+        raise Refused(f"element type '{row.dtype}' is not known")
+    few, many = (item_cycles(chip, Vector(name, dtype, repeats))[1] for repeats in (FEW, MANY))
+    slope = (many - few) / (MANY - FEW)
+    if row.unit == "cycles/row":
+        row_cycles = item_cycles(chip, Vector("vmuls", dtype, 1))[1] + item_cycles(chip, Vector(name, dtype, 1))[0] + float(chip.number("sync.barrier"))
+        return row_cycles
+    if "per repeat" in row.metric:
+        return slope
+    if "fixed" in row.metric:
+        return few - FEW * slope
+    raise Refused(f"metric '{row.metric}' of an instruction is not known")

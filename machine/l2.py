@@ -1,0 +1,47 @@
+"""What of a run's transfers finds its bytes in the L2: hit fractions from re-use distances.
+
+A distance is the number of different bytes that all cores touch between two accesses to the same bytes.  The L2 is described by one
+fitted capacity: hit = 1 - (distance / capacity)^2, 0 from the capacity on.  Source of the law: streams over 8, 32, 128 and 470 MB
+(huawei-csl/npu-skillyard fdd49bf, platform_model.md): their re-reads slow down long before 192 MB and are misses beyond.
+"""
+
+import numpy as np
+
+STEPS = 64
+"""Hit fractions are multiples of 1 / STEPS, so that alike transfers share a price."""
+
+
+def reuse_distances(keys: np.ndarray, sizes: np.ndarray, warm: bool) -> np.ndarray:
+    """Different bytes touched since the last access to the same key, by access; infinite for a first access unless `warm`.
+
+    keys: what is accessed, in the order of time; sizes: bytes.  warm: the same accesses were made once before.  The number of different
+    bytes in a window of w bytes of traffic is its mean over all windows: sum(size * min(gap, w)) / traffic, over the gaps between
+    accesses to equal keys around the ring of one run after the other.
+    """
+    before = np.concatenate([[0], np.cumsum(sizes, dtype=np.float64)])[:-1]
+    traffic = float(sizes.sum())
+    order = np.argsort(keys, kind="stable")
+    first = np.ones(len(keys), bool)
+    first[1:] = keys[order][1:] != keys[order][:-1]
+    last = np.flatnonzero(np.append(first[1:], True))
+    at = before[order]
+    gaps = np.empty(len(keys))
+    gaps[1:] = at[1:] - at[:-1]
+    gaps[first] = at[first] + traffic - at[last]
+    ordered, weight = np.argsort(gaps), sizes[order].astype(np.float64)
+    rising, heavy = gaps[ordered], weight[ordered]
+    below = np.concatenate([[0.0], np.cumsum(heavy * rising)])
+    above = weight.sum() - np.concatenate([[0.0], np.cumsum(heavy)])
+    at_most = np.searchsorted(rising, gaps, side="right")
+    touched = (below[at_most] + gaps * above[at_most]) / traffic
+    if not warm:
+        touched[first] = np.inf
+    distances = np.empty(len(keys))
+    distances[order] = touched
+    return distances
+
+
+def hit_fractions(distances: np.ndarray, capacity: float) -> np.ndarray:
+    """The law, in multiples of 1 / STEPS."""
+    fractions = np.clip(1 - np.square(np.minimum(distances / capacity, 1.0)), 0, 1)
+    return np.round(fractions * STEPS) / STEPS
