@@ -26,7 +26,7 @@ _COMPARED = re.compile(r"(vcmp|vcmpv|vcmpvs)_(?:eq|ne|lt|le|gt|ge)")
 
 
 class VectorLaw(NamedTuple):
-    """occupancy = max(minimum, offset + per_repeat * r), latency = max(occupancy, offset + per_repeat * r + startup), in cycles.
+    """occupancy = max(minimum, offset + per_repeat * r), latency = max(occupancy, offset + (per_repeat + stretch) * r + startup), in cycles.
 
     `conflict_free`: per_repeat where the operands do not meet in one UB bank.
     """
@@ -36,6 +36,7 @@ class VectorLaw(NamedTuple):
     minimum: Fraction
     startup: Fraction
     conflict_free: Fraction
+    stretch: Fraction
 
 
 class PathLaw(NamedTuple):
@@ -284,12 +285,12 @@ def _first(error: ValidationError) -> str:
 
 def _vectors(data: ChipFile, file: str) -> dict[tuple[str, str], VectorLaw]:
     """(instruction, dtype) -> law, from the groups; every instruction needs one rate per dtype and one startup."""
-    startups: dict[str, Fraction] = {}
+    startups: dict[str, tuple[Fraction, Fraction]] = {}
     for group in data.vector.startups:
         for name in group.instructions:
             if name in startups:
                 raise ChipError(f"key 'vector.startups': instruction '{name}' is in two groups, expected one", file)
-            startups[name] = exact(group.startup.value)
+            startups[name] = exact(group.startup.value), exact(group.stretch.value)
     laws: dict[tuple[str, str], VectorLaw] = {}
     free = dict.fromkeys(data.vector.conflict_free.instructions, exact(data.vector.conflict_free.per_repeat.value))
     for group in data.vector.rates:
@@ -300,7 +301,8 @@ def _vectors(data: ChipFile, file: str) -> dict[tuple[str, str], VectorLaw]:
                 if (name, dtype) in laws:
                     raise ChipError(f"key 'vector.rates': instruction '{name}' has two rates for {dtype}, expected one", file)
                 numbers = [exact(n.value) for n in (group.per_repeat, group.offset, group.minimum)]
-                laws[name, dtype] = VectorLaw(*numbers, startups[name], free.get(name, numbers[0]))
+                startup, stretch = startups[name]
+                laws[name, dtype] = VectorLaw(*numbers, startup, free.get(name, numbers[0]), stretch)
     for name in startups:
         if all(n != name for n, _ in laws):
             raise ChipError(f"key 'vector.rates': instruction '{name}' has a startup but no rate, expected it in a group", file)

@@ -34,14 +34,14 @@ class SyncCosts(NamedTuple):
 
 
 @lru_cache(maxsize=65536)
-def price(chip: Chip, work: tuple[WorkItem, ...], hit: float = 1.0) -> Price:
+def price(chip: Chip, work: tuple[WorkItem, ...], hit: float = 1.0, crowding: Fraction = Fraction(1)) -> Price:
     """The price of an op: its items are issued back to back.
 
     A `Vector` item with `barrier` first waits for the results of all items before it and pays the barrier; one with 0 repeats costs
     nothing itself, so that `Vector(instruction, dtype, 0, barrier=True)` at the end says that the op ends drained.
     `hit`: the part of bytes from and to global memory that the L2 has.  The rest also draws on "hbm", at most at the cold rate of a core;
     a read that misses makes the L2 allocate and takes of its reads what `shared.l2_miss` instead of `shared.l2_read` costs.
-    Below 0: the L2 is passed by.
+    Below 0: the L2 is passed by.  `crowding`: how much longer transfers take for the load on the L2 (`crowding_of`).
 
     Raises: ChipError for an instruction, element type or path that the chip file does not have.
     """
@@ -51,6 +51,8 @@ def price(chip: Chip, work: tuple[WorkItem, ...], hit: float = 1.0) -> Price:
         if isinstance(item, Vector) and item.barrier:
             taken = max(taken, done) + exact(chip.number("sync.barrier"))
         occupancy, latency = _cycles(chip, item, hit)
+        if isinstance(item, Transfer) and chip.path_law(item.path).resource:
+            occupancy, latency = occupancy * crowding, latency * crowding
         done = max(done, taken + latency)
         taken += occupancy
         if isinstance(item, Transfer) and item.bytes and (resource := chip.path_law(item.path).resource):
@@ -75,6 +77,22 @@ def item_cycles(chip: Chip, item: WorkItem, hit: float = 1.0) -> tuple[float, fl
     """(occupancy, latency) of one work item in cycles of the law clock, for reports and comments; prices are made of exact numbers."""
     occupancy, latency = _cycles(chip, item, hit)
     return float(occupancy), float(latency)
+
+
+def crowding_of(chip: Chip, bytes_moved: int, busiest_fs: int) -> Fraction:
+    """How much longer each transfer takes where `bytes_moved` pass the L2, reads and writes, while its busiest engine works `busiest_fs`.
+
+    f = 1 + crowding * (load / mixed)^2, the load being what is left of the offered one when everything takes f times as long; a multiple
+    of 1/64.  Source of the law: attention on 1, 8 and 24 cores and matrix products on 24 (docs/fidelity.md).
+    """
+    if not busiest_fs:
+        return Fraction(1)
+    offered = bytes_moved / busiest_fs * 1e6 / float(chip.number("shared.l2_mixed"))
+    factor, low, high = 1.0, 1.0, 1.0 + float(chip.number("shared.crowding")) * offered**2
+    for _ in range(40):
+        factor = (low + high) / 2
+        low, high = (factor, high) if factor < 1 + float(chip.number("shared.crowding")) * (offered / factor) ** 2 else (low, factor)
+    return Fraction(round(factor * 64), 64)
 
 
 def sync_costs(chip: Chip) -> SyncCosts:
@@ -103,7 +121,7 @@ def _vector(chip: Chip, item: Vector) -> tuple[Fraction, Fraction]:
         return Fraction(0), Fraction(0)
     stream = law.offset + (law.per_repeat if item.conflict else law.conflict_free) * item.repeats
     occupancy = max(law.minimum, stream)
-    return occupancy, max(occupancy, stream + law.startup)
+    return occupancy, max(occupancy, stream + law.stretch * item.repeats + law.startup)
 
 
 def _cube(chip: Chip, item: Cube) -> tuple[Fraction, Fraction]:
@@ -118,13 +136,14 @@ def _cube(chip: Chip, item: Cube) -> tuple[Fraction, Fraction]:
 
 def _transfer(chip: Chip, item: Transfer, hit: float) -> tuple[Fraction, Fraction]:
     law = chip.path_law(item.path)
-    stream = item.bytes / law.bytes_per_cycle
+    move = max(item.bytes / law.bytes_per_cycle, item.bursts * law.per_burst)
+    occupancy = max(law.minimum, law.startup_occupancy + move)
     if hit < 1 and law.resource:
-        found = Fraction(max(hit, 0))
-        stream = found * stream + (1 - found) * item.bytes / min(law.bytes_per_cycle, exact(chip.number("shared.cold")))
-    move = max(stream, item.bursts * law.per_burst)
-    occupancy = max(law.minimum, law.startup_occupancy + move) + law.issue
-    return occupancy, max(law.minimum, law.startup + move) + law.issue
+        missed = 1 - Fraction(max(hit, 0))
+        fetch = max(item.bytes / exact(chip.number("shared.cold")), item.bursts * exact(chip.number("shared.cold_burst")))
+        occupancy = max(occupancy, missed * fetch + (1 - missed) * occupancy)
+    latency = max(law.minimum, law.startup - law.startup_occupancy + occupancy)
+    return occupancy + law.issue, latency + law.issue
 
 
 def _padded(size: int, unit: int) -> int:

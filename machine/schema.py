@@ -47,8 +47,10 @@ Bytes = quantity("bytes", positive=True, whole=True)
 Gigahertz = quantity("GHz", positive=True)
 Microseconds = quantity("us")
 Rate = quantity("bytes/cycle", positive=True)
+Stretch = quantity("cycles/repeat")
 Bandwidth = quantity("GB/s", positive=True)
 Macs = quantity("MACs/cycle", positive=True)
+Factor = quantity("1")
 PerRepeat = quantity("cycles/repeat", positive=True)
 
 
@@ -129,10 +131,11 @@ class RateGroup(_Model):
 
 
 class StartupGroup(_Model):
-    """Vector instructions of one pipeline depth: latency = offset + per_repeat * repeats + startup."""
+    """Vector instructions of one pipeline depth: latency = offset + (per_repeat + stretch) * repeats + startup."""
 
     instructions: Annotated[list[str], Field(min_length=1)]
     startup: Cycles
+    stretch: Stretch
 
 
 class ConflictFree(_Model):
@@ -181,8 +184,9 @@ Path = Literal[
 class Shared(_Model):
     """Rates of what all cores share, and the L2.
 
-    `l2_miss`: rate of reads that all miss and allocate; `cold`: rate of one core's transfers that miss; `l2_effective`: re-use distance from
-    which all miss (`l2.py`).
+    `l2_miss`: rate of reads that all miss and allocate; `cold`, `cold_burst`: rate of one core's transfers that miss, and the least that
+    one of their bursts takes; `l2_effective`: re-use distance from which all miss (`l2.py`); `l2_mixed`, `crowding`: how transfers slow down
+    with the load of reads and writes together (`pricing.crowding_of`).
     """
 
     l2_read: Bandwidth
@@ -190,6 +194,9 @@ class Shared(_Model):
     l2_miss: Bandwidth
     hbm: Bandwidth
     cold: Rate
+    cold_burst: Cycles
+    l2_mixed: Bandwidth
+    crowding: Factor
     l2_bytes: Bytes
     l2_effective: Bytes
 

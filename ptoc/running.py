@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from ptoc.dialect.errors import ArgumentError, CheckError
 from ptoc.machine.chip import Chip
 from ptoc.machine.hazards import needs_barrier
-from ptoc.machine.pricing import price, sync_costs
+from ptoc.machine.pricing import crowding_of, price, sync_costs
 from ptoc.simulator.check import SyncReport, check
 from ptoc.simulator.elaborate import elaborate, kernel_functions
 from ptoc.simulator.engine import Costs, schedule
@@ -144,13 +145,26 @@ def time_program(program: Program, chip: Chip, warm: bool = True, bypass: tuple[
     warm: a run like it has left the L2 what it could; bypass: names of tensors that are read past the L2.
     """
     hits = hit_fractions(program, chip.number("shared.l2_effective"), warm, bypass)
-    if hits is None:
-        return schedule(program, lambda command: price(chip, command.work), Costs(**sync_costs(chip)._asdict()))
+    crowding = _crowding(program, chip)
     prices = [
-        [price(chip, c.work, hits(number, index)) if c.site.kind == "work" else None for index, c in enumerate(stream.commands)]
+        [price(chip, c.work, hits(number, index) if hits else 1.0, crowding) if c.site.kind == "work" else None for index, c in enumerate(stream.commands)]
         for number, stream in enumerate(program.streams)
     ]
     return schedule(program, prices, Costs(**sync_costs(chip)._asdict()))
+
+
+def _crowding(program: Program, chip: Chip) -> Fraction:
+    """See `pricing.crowding_of`: from the bytes that pass the L2 and the work of the busiest engine."""
+    moved, busiest = 0, 0
+    for stream in program.streams:
+        busy: dict[str, int] = {}
+        for command in stream.commands:
+            if command.work:
+                cost = price(chip, command.work)
+                busy[command.site.pipe] = busy.get(command.site.pipe, 0) + cost.occupancy
+                moved += sum(count for _, count in cost.shared or ())
+        busiest = max(busiest, *busy.values(), 0)
+    return crowding_of(chip, moved, busiest)
 
 
 def memories_of(prepared: Prepared) -> Memories:

@@ -48,10 +48,11 @@ def hit_fractions(program: Program, capacity: float, warm: bool, bypass: tuple[s
                 times.append((index + 0.5) / count)
     if not places:
         return (lambda number, index: around.get((number, index), 1.0)) if around else None
-    order = np.argsort(np.array(times), kind="stable")
-    distances = l2.reuse_distances(np.array(keys)[order], np.array(sizes)[order], warm)
-    fractions = l2.hit_fractions(distances, capacity)
-    found = {places[at]: float(fraction) for at, fraction in zip(order, fractions)} | around
+    order, weights = np.argsort(np.array(times), kind="stable"), np.array(sizes)
+    distances = np.empty(len(order))
+    distances[order] = l2.reuse_distances(np.array(keys)[order], weights[order], warm)
+    fractions = l2.hit_fractions(distances, np.array(keys), weights, capacity)
+    found = dict(zip(places, fractions.tolist())) | around
     return lambda number, index: found.get((number, index), 1.0)
 
 

@@ -8,13 +8,17 @@ from ptoc import L1, f16, f32
 
 
 @ptoc.kernel
-def vector_add(x: ptoc.Tensor["E", f16], y: ptoc.Tensor["E", f16], z: ptoc.Out["E", f16], E, *, ROW: int = 8192, PIECE: int = 16384, SLOTS: int = 1):
-    """z = x + y: rows of ROW elements dealt out evenly, PIECE elements at a time, SLOTS slots of each operand."""
+def vector_add(x: ptoc.Tensor["E", f16], y: ptoc.Tensor["E", f16], z: ptoc.Out["E", f16], E, *, ROW: int = 8192, PIECE: int = 16384, SLOTS: int = 1, IN_PLACE: bool = False):
+    """z = x + y: rows of ROW elements dealt out evenly, PIECE elements at a time, SLOTS slots of each operand.
+
+    IN_PLACE: the next loads wait for the store, as engine times of the multi-core cases with one slot show: they add up to the whole.
+    """
     cores, core = ptoc.num_blocks(), ptoc.block_idx()
     share, extra = E // ROW // cores, E // ROW % cores
     first = (core * share + ptoc.minimum(core, extra)) * ROW
     mine = (share + ptoc.minimum(ptoc.maximum(extra - core, 0), 1)) * ROW
-    a, b, c = (ptoc.tile([1, PIECE], f16, slots=SLOTS) for _ in range(3))
+    a, b = (ptoc.tile([1, PIECE], f16, slots=SLOTS) for _ in range(2))
+    c = a if IN_PLACE else ptoc.tile([1, PIECE], f16, slots=SLOTS)
     for i in ptoc.range(ptoc.ceil_div(mine, PIECE)):
         n = ptoc.minimum(mine - i * PIECE, PIECE)
         part = slice(first + i * PIECE, first + i * PIECE + n)
@@ -39,21 +43,22 @@ def read_tiles(
 
     SHARED: every core reads all of x; STAGGERED: each beginning somewhere else.
     """
-    cores = ptoc.num_blocks()
-    rows = M if SHARED else M // cores
-    first = 0 if SHARED else ptoc.block_idx() * rows
-    down, across = ptoc.maximum(rows // ROWS, 1), ptoc.ceil_div(N, COLS)
-    tile = ptoc.tile([ROWS, COLS], f16, L1) if TO_L1 else ptoc.tile([ROWS, COLS], f16)
-    part = ptoc.ceil_div(down * across, PARTS)
-    for p in ptoc.range(PARTS):
-        for _ in ptoc.range(REPEATS):
-            for i in ptoc.range(ptoc.minimum(part, down * across - p * part)):
-                t = p * part + i
-                if STAGGERED:
-                    t = (t + ptoc.block_idx() * (down * across // cores)) % (down * across)
-                row, column = first + t // across * ROWS, t % across * COLS
-                n = ptoc.minimum(N - column, COLS)
-                ptoc.load(tile[:, 0:n], x[row : row + ROWS, column : column + n])
+    with ptoc.cube() if TO_L1 else ptoc.vector():
+        cores = ptoc.num_blocks()
+        rows = M if SHARED else M // cores
+        first = 0 if SHARED else ptoc.block_idx() * rows
+        down, across = ptoc.maximum(rows // ROWS, 1), ptoc.ceil_div(N, COLS)
+        tile = ptoc.tile([ROWS, COLS], f16, L1) if TO_L1 else ptoc.tile([ROWS, COLS], f16)
+        part = ptoc.ceil_div(down * across, PARTS)
+        for p in ptoc.range(PARTS):
+            for _ in ptoc.range(REPEATS):
+                for i in ptoc.range(ptoc.minimum(part, down * across - p * part)):
+                    t = p * part + i
+                    if STAGGERED:
+                        t = (t + ptoc.block_idx() * (down * across // cores)) % (down * across)
+                    row, column = first + t // across * ROWS, t % across * COLS
+                    n = ptoc.minimum(N - column, COLS)
+                    ptoc.load(tile[:, 0:n], x[row : row + ROWS, column : column + n])
 
 
 @ptoc.kernel
@@ -70,11 +75,12 @@ def stream_read(x: ptoc.Tensor["E", f32], done: ptoc.Out[1, 8, f32], E, *, PIECE
 @ptoc.kernel
 def stream_read_cube(x: ptoc.Tensor["M", 128, f16], done: ptoc.Out[1, 16, f16], M, *, ROWS: int = 256):
     """Every cube core reads its share of x into L1."""
-    share = M // ptoc.num_blocks()
-    tile = ptoc.tile([ROWS, 128], f16, L1)
-    for i in ptoc.range(share // ROWS):
-        first = ptoc.block_idx() * share + i * ROWS
-        ptoc.load(tile, x[first : first + ROWS, :])
+    with ptoc.cube():
+        share = M // ptoc.num_blocks()
+        tile = ptoc.tile([ROWS, 128], f16, L1)
+        for i in ptoc.range(share // ROWS):
+            first = ptoc.block_idx() * share + i * ROWS
+            ptoc.load(tile, x[first : first + ROWS, :])
 
 
 @ptoc.kernel

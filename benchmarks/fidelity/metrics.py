@@ -32,6 +32,8 @@ def predicted(run: Run, row: Row) -> float:
         return 100 * _busy(run, metric) / run.window_us(window)
     if row.unit == "cycles" and "total_cycles" in metric:
         kind = metric[:3]
+        if kind not in run.counts:
+            raise Refused(f"metric '{metric}' names no kind of core of the run")
         return run.active_us[kind] * run.counts[kind] * float(run.chip.number("clocks.core")) * 1e3
     if row.unit in RATE:
         return _bandwidth(run, metric, window) * RATE[row.unit]

@@ -1,12 +1,12 @@
-"""Rows that measure one instruction or one barrier, not a kernel: predicted from the chip's prices."""
+"""Rows that measure one instruction, not a kernel: predicted from the chip's prices."""
 
 import re
 
 from ptoc.machine.chip import Chip
-from ptoc.machine.pricing import item_cycles, sync_costs
+from ptoc.machine.pricing import item_cycles
 from ptoc.machine.work import Vector
 
-from .metrics import TIME, Refused
+from .metrics import Refused
 from .rows import Row
 
 FEW, MANY = 4, 64
@@ -16,19 +16,11 @@ DTYPES = {"fp32": "f32", "fp16": "f16", "int16": "i16", "int32": "i32", "uint16"
 
 
 def measured_alone(row: Row, chip: Chip) -> float | None:
-    """The number of an instruction or barrier row; None for rows of kernels.  Raises Refused."""
+    """The number of an instruction row; None for rows of kernels.  Raises Refused."""
     if "syncall" in row.kernel.lower():
-        if row.unit not in TIME:
-            raise Refused(f"unit '{row.unit}' of a barrier is not known")
-        return _all_cores(chip) * TIME[row.unit]
+        raise Refused("the dialect has no barrier over all cores")
     found = re.match(r"instruction\s+\S+/(\w+)", row.kernel)
     return _instruction(row, chip, found[1]) if found else None
-
-
-def _all_cores(chip: Chip) -> float:
-    """A barrier over all cores, in us: each core drains, tells, and hears of the last; two signals, one in and one out."""
-    costs = sync_costs(chip)
-    return (2 * (costs.barrier + costs.set_flag + costs.signal) + costs.wait_flag) / 1e9
 
 
 def _instruction(row: Row, chip: Chip, name: str) -> float:
