@@ -286,7 +286,7 @@ def _first(error: ValidationError) -> str:
 def _vectors(data: ChipFile, file: str) -> dict[tuple[str, str], VectorLaw]:
     """(instruction, dtype) -> law, from the groups; every instruction needs one rate per dtype and one startup."""
     startups: dict[str, tuple[Fraction, Fraction]] = {}
-    for group in data.vector.startups:
+    for group in data.vector.startups.values():
         for name in group.instructions:
             if name in startups:
                 raise ChipError(f"key 'vector.startups': instruction '{name}' is in two groups, expected one", file)

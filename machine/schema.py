@@ -150,7 +150,7 @@ class VectorLaws(_Model):
 
     rates: list[RateGroup]
     conflict_free: ConflictFree
-    startups: list[StartupGroup]
+    startups: dict[str, StartupGroup]
 
 
 class TransferLaw(_Model):

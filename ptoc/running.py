@@ -1,6 +1,6 @@
 """One run: arguments, elaboration, pricing, schedule, values, checks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -10,7 +10,8 @@ import numpy as np
 from ptoc.dialect.errors import ArgumentError, CheckError
 from ptoc.machine.chip import Chip
 from ptoc.machine.hazards import needs_barrier
-from ptoc.machine.pricing import crowding_of, price, sync_costs
+from ptoc.machine.pricing import Price, crowding_of, price, sync_costs
+from ptoc.machine.work import Transfer
 from ptoc.simulator.check import SyncReport, check
 from ptoc.simulator.elaborate import elaborate, kernel_functions
 from ptoc.simulator.engine import Costs, schedule
@@ -145,24 +146,31 @@ def time_program(program: Program, chip: Chip, warm: bool = True, bypass: tuple[
     warm: a run like it has left the L2 what it could; bypass: names of tensors that are read past the L2.
     """
     hits = hit_fractions(program, chip.number("shared.l2_effective"), warm, bypass)
-    crowding = _crowding(program, chip)
-    prices = [
+    crowding = _crowding(program, chip, hits)
+    return schedule(program, _prices(program, chip, hits, crowding), Costs(**sync_costs(chip)._asdict()))
+
+
+Hits = Callable[[int, int], float] | None
+
+
+def _prices(program: Program, chip: Chip, hits: Hits, crowding: Fraction = Fraction(1)) -> list[list[Price | None]]:
+    """The price of every command of work, by stream."""
+    return [
         [price(chip, c.work, hits(number, index) if hits else 1.0, crowding) if c.site.kind == "work" else None for index, c in enumerate(stream.commands)]
         for number, stream in enumerate(program.streams)
     ]
-    return schedule(program, prices, Costs(**sync_costs(chip)._asdict()))
 
 
-def _crowding(program: Program, chip: Chip) -> Fraction:
+def _crowding(program: Program, chip: Chip, hits: Hits) -> Fraction:
     """See `pricing.crowding_of`: from the bytes that pass the L2 and the work of the busiest engine."""
     moved, busiest = 0, 0
-    for stream in program.streams:
+    for stream, prices in zip(program.streams, _prices(program, chip, hits)):
         busy: dict[str, int] = {}
-        for command in stream.commands:
-            if command.work:
-                cost = price(chip, command.work)
+        for command, cost in zip(stream.commands, prices):
+            if cost is not None:
                 busy[command.site.pipe] = busy.get(command.site.pipe, 0) + cost.occupancy
-                moved += sum(count for _, count in cost.shared or ())
+                if cost.shared:
+                    moved += sum(item.bytes for item in command.work if isinstance(item, Transfer))
         busiest = max(busiest, *busy.values(), 0)
     return crowding_of(chip, moved, busiest)
 

@@ -12,6 +12,9 @@ from .rows import Row
 FEW, MANY = 4, 64
 """Repeats between which a slope is taken."""
 
+LISTS = 4
+"""A repeat of a measured merge merges four lists; a repeat of the chip's law is 256 bytes that leave it."""
+
 DTYPES = {"fp32": "f32", "fp16": "f16", "int16": "i16", "int32": "i32", "uint16": "ui16", "uint32": "ui32", "bf16": "bf16"}
 
 
@@ -28,7 +31,8 @@ def _instruction(row: Row, chip: Chip, name: str) -> float:
     dtype = DTYPES.get(row.dtype)
     if dtype is None:
         raise Refused(f"element type '{row.dtype}' is not known")
-    few, many = (item_cycles(chip, Vector(name, dtype, repeats))[1] for repeats in (FEW, MANY))
+    each = LISTS if name == "vmrgsort4" else 1
+    few, many = (item_cycles(chip, Vector(name, dtype, each * repeats))[1] for repeats in (FEW, MANY))
     slope = (many - few) / (MANY - FEW)
     if row.unit == "cycles/row":
         row_cycles = item_cycles(chip, Vector("vmuls", dtype, 1))[1] + item_cycles(chip, Vector(name, dtype, 1))[0] + float(chip.number("sync.barrier"))
