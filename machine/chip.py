@@ -118,9 +118,10 @@ class Chip:
         """`cycles` of the law clock in femtoseconds, rounded to the nearest."""
         return round(cycles * FS_PER_SECOND / (exact(self.number("clocks.laws")) * 10**9))
 
-    def launch_fs(self, window: str) -> int:
-        """What a timing window (host_events, msprof_task, device_counter) adds to a kernel's time."""
-        return round(exact(self.number(f"launch.{window}")) * 10**9)
+    def launch_fs(self, window: str, blocks: int) -> int:
+        """What a timing window (host_events, msprof_task, device_counter) adds to the time of a kernel of so many blocks."""
+        dispatch = 0 if window == "device_counter" else blocks * exact(self.number("launch.block"))
+        return round((exact(self.number(f"launch.{window}")) + dispatch) * 10**9)
 
     def vector_law(self, instruction: str, dtype: str) -> VectorLaw:
         """The law of a vector instruction.  Raises ChipError naming an instruction or element type that the file does not have."""
@@ -150,7 +151,7 @@ def describe(chip: Chip) -> str:
     kinds = [number.kind for number in _numbers(chip.data)]
     origin = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("measured", "documented", "assumed"))
     shared = ", ".join(f"{name} {chip.number(f'shared.{name}'):g}" for name in ("l2_read", "l2_write", "hbm"))
-    launch = ", ".join(f"{window} {chip.number(f'launch.{window}'):g}" for window in ("host_events", "msprof_task", "device_counter"))
+    launch = ", ".join(f"{window} {chip.number(f'launch.{window}'):g}" for window in ("host_events", "msprof_task", "device_counter", "block"))
     return "\n".join((
         f"{chip.name} ({chip.arch}, {status}): {chip.data.description}",
         f"  cores     {chip.cores('aic')} aic, {chip.cores('aiv')} aiv at {chip.number('clocks.core'):g} GHz (laws count {chip.number('clocks.laws'):g} GHz)",

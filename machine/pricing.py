@@ -69,8 +69,10 @@ def _drawn(chip: Chip, resource: str, item: Transfer, hit: float) -> list[tuple[
     missed = round(item.bytes * (1 - hit))
     if not missed:
         return [(resource, item.bytes)]
-    dear = exact(chip.number("shared.l2_read")) / exact(chip.number("shared.l2_miss")) if resource == "l2_read" else 1
-    return [(resource, item.bytes - missed + round(missed * dear)), ("hbm", missed)]
+    if resource == "l2_read":
+        dear = exact(chip.number("shared.l2_read")) / exact(chip.number("shared.l2_miss"))
+        return [(resource, item.bytes - missed + round(missed * dear)), ("hbm", missed)]
+    return [(resource, item.bytes), ("hbm", round(missed * exact(chip.number("shared.hbm")) / exact(chip.number("shared.hbm_write"))))]
 
 
 def item_cycles(chip: Chip, item: WorkItem, hit: float = 1.0) -> tuple[float, float]:

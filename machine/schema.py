@@ -103,11 +103,12 @@ class Sync(_Model):
 
 
 class Launch(_Model):
-    """What a timing window adds to the time from the first to the last command."""
+    """What a timing window adds to the time from the first to the last command; host and profiler also wait for each block's dispatch."""
 
     host_events: Microseconds
     msprof_task: Microseconds
     device_counter: Microseconds
+    block: Microseconds  # for each block launched
 
 
 class CubeLaw(_Model):
@@ -184,7 +185,8 @@ Path = Literal[
 class Shared(_Model):
     """Rates of what all cores share, and the L2.
 
-    `l2_miss`: rate of reads that all miss and allocate; `cold`, `cold_burst`: rate of one core's transfers that miss, and the least that
+    `l2_miss`: rate of reads that all miss and allocate; `hbm_write`: of writes
+    that all miss; `cold`, `cold_burst`: rate of one core's transfers that miss, and the least that
     one of their bursts takes; `l2_effective`: re-use distance from which all miss (`l2.py`); `l2_mixed`, `crowding`: how transfers slow down
     with the load of reads and writes together (`pricing.crowding_of`).
     """
@@ -193,6 +195,7 @@ class Shared(_Model):
     l2_write: Bandwidth
     l2_miss: Bandwidth
     hbm: Bandwidth
+    hbm_write: Bandwidth
     cold: Rate
     cold_burst: Cycles
     l2_mixed: Bandwidth

@@ -23,6 +23,7 @@ class Run:
     """
 
     chip: Chip
+    blocks: int
     kernel_us: float
     busy_us: Mapping[tuple[str, str], float]
     active_us: Mapping[str, float]
@@ -31,7 +32,7 @@ class Run:
 
     def window_us(self, window: str) -> float:
         """What a timing window shows of the run."""
-        return self.kernel_us + (self.chip.launch_fs(window) / FS_PER_US if window else 0.0)
+        return self.kernel_us + (self.chip.launch_fs(window, self.blocks) / FS_PER_US if window else 0.0)
 
 
 def simulate(
@@ -56,6 +57,7 @@ def simulate(
             busy[key] = busy.get(key, 0.0) + fs / FS_PER_US
     return Run(
         chip,
+        cores,
         timeline.makespan / FS_PER_US,
         {(kind, pipe): total / counts[kind] for (kind, pipe), total in busy.items()},
         {kind: total / counts[kind] for kind, total in active.items()},
