@@ -19,6 +19,9 @@ from .schema import ChipFile, Number
 
 CHIPS = Path(__file__).parent / "chips"
 FS_PER_SECOND = 10**15
+OWN = ("name", "description", "validated")
+"""Keys that say what a chip is: a file states them itself, so that none counts as compared with a device because its base is."""
+
 ANY = "any"  # the dtype entry for all element types without one of their own
 
 _ROUNDED = re.compile(r"(vconv_(?:f|s|u|bf)\d+?2(?:f|s|u|bf)(?:4|8|16|32|64))[acforz]")
@@ -257,6 +260,9 @@ def _chip(file: str, *texts: str) -> Chip:
     for text in reversed(texts):
         tree = _merge(tree, _tree(text, file))
     tree.pop("base", None)
+    for key in OWN:
+        if key not in _tree(texts[0], file):
+            raise ChipError(f"key '{key}' is missing; it is never taken from a base, template.yaml explains it", file)
     try:
         data = ChipFile.model_validate(tree)
     except ValidationError as error:

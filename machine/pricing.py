@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ptoc.dialect.errors import ChipError
 
 from .chip import Chip, exact
-from .work import Cube, Scalar, Transfer, Vector, WorkItem
+from .work import Cube, Link, Scalar, Sdma, Transfer, Vector, WorkItem
 
 
 class Price(NamedTuple):
@@ -58,6 +58,8 @@ def price(chip: Chip, work: tuple[WorkItem, ...], hit: float = 1.0, crowding: Fr
         if isinstance(item, Transfer) and item.bytes and (resource := chip.path_law(item.path).resource):
             for name, count in _drawn(chip, resource, item, hit):
                 shared[name] = shared.get(name, 0) + count
+        if isinstance(item, Sdma):
+            shared[f"sdma.{item.domain}"] = shared.get(f"sdma.{item.domain}", 0) + item.bytes
     occupied = chip.fs(taken)
     return Price(occupied, max(occupied, chip.fs(done)), tuple(shared.items()) or None)
 
@@ -101,6 +103,8 @@ def sync_costs(chip: Chip) -> SyncCosts:
     """The chip's costs of issue, flags, barriers and signals, and its shared rates."""
     costs = (chip.fs(exact(chip.number(f"sync.{key}"))) for key in SyncCosts._fields[:-1])
     rates = {name: round(exact(chip.number(f"shared.{name}")) * 10**9) for name in ("l2_read", "l2_write", "hbm")}
+    for domain in chip.data.sdma.domains if chip.data.sdma else ():
+        rates[f"sdma.{domain}"] = round(exact(chip.number(f"sdma.domains.{domain}")) * 10**9)
     return SyncCosts(*costs, rates)
 
 
@@ -112,6 +116,8 @@ def _cycles(chip: Chip, item: WorkItem, hit: float) -> tuple[Fraction, Fraction]
         return _cube(chip, item)
     if isinstance(item, Transfer):
         return _transfer(chip, item, hit)
+    if isinstance(item, Sdma | Link):
+        return _far(chip, item)
     assert isinstance(item, Scalar), f"not a work item: {item!r}"
     cycles = item.operations * exact(chip.number("sync.scalar_operation"))
     return cycles, cycles
@@ -131,7 +137,7 @@ def _cube(chip: Chip, item: Cube) -> tuple[Fraction, Fraction]:
     if item.dtype not in law.rates:
         raise ChipError(f"the cube multiplies no '{item.dtype}'; cube.rates has {', '.join(law.rates)}", chip.file)
     rows, deep = int(law.fractal_rows.value), int(law.fractal_bytes.value) // _BYTES[item.dtype]
-    macs = _padded(item.m, rows) * _padded(item.k, deep) * _padded(item.n, rows)
+    macs = _padded(item.m, rows) * _padded(item.k, deep) * _padded(item.n, int(law.fractal_columns.value))
     stream = macs / exact(law.rates[item.dtype].value)
     return exact(law.start_occupancy.value) + stream, exact(law.start_latency.value) + stream
 
@@ -146,6 +152,19 @@ def _transfer(chip: Chip, item: Transfer, hit: float) -> tuple[Fraction, Fractio
         occupancy = max(occupancy, missed * fetch + (1 - missed) * occupancy)
     latency = max(law.minimum, law.startup - law.startup_occupancy + occupancy)
     return occupancy + law.issue, latency + law.issue
+
+
+def _far(chip: Chip, item: Sdma | Link) -> tuple[Fraction, Fraction]:
+    """SDMA and mesh links, which not every chip has."""
+    section = "sdma" if isinstance(item, Sdma) else "mesh"
+    if getattr(chip.data, section) is None:
+        raise ChipError(f"the chip has no {section}: key '{section}' is null", chip.file)
+    if isinstance(item, Sdma) and item.domain not in chip.data.sdma.domains:
+        raise ChipError(f"sdma has no domain '{item.domain}'; it has {', '.join(chip.data.sdma.domains)}", chip.file)
+    way = item.hops * exact(chip.number("mesh.hop")) if isinstance(item, Link) else 0
+    move = item.bytes / exact(chip.number(f"{section}.bytes_per_cycle"))
+    startup = exact(chip.number(f"{section}.startup"))
+    return startup + move, startup + move + way
 
 
 def _padded(size: int, unit: int) -> int:

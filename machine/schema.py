@@ -112,11 +112,12 @@ class Launch(_Model):
 
 
 class CubeLaw(_Model):
-    """cycles = start + padded m * k * n / rate; m and n are padded to `fractal_rows`, k to `fractal_bytes`."""
+    """cycles = start + padded m * k * n / rate; m is padded to `fractal_rows`, n to `fractal_columns`, k to `fractal_bytes`."""
 
     start_occupancy: Cycles
     start_latency: Cycles
     fractal_rows: Count
+    fractal_columns: Count
     fractal_bytes: Bytes
     rates: Annotated[dict[str, Macs], Field(min_length=1)]
 
@@ -204,6 +205,24 @@ class Shared(_Model):
     l2_effective: Bytes
 
 
+class Sdma(_Model):
+    """An engine that moves memory to memory: startup + bytes / bytes_per_cycle, drawing on a named domain (in GB/s) of the chip."""
+
+    startup: Cycles
+    bytes_per_cycle: Rate
+    domains: Annotated[dict[str, Bandwidth], Field(min_length=1)]
+
+
+class Mesh(_Model):
+    """Links between neighbours on a grid of `columns` x `rows`: startup + hops * hop + bytes / bytes_per_cycle."""
+
+    columns: Count
+    rows: Count
+    startup: Cycles
+    hop: Cycles
+    bytes_per_cycle: Rate
+
+
 class ChipFile(_Model):
     """A whole chip file, after its `base` has been merged in."""
 
@@ -221,3 +240,5 @@ class ChipFile(_Model):
     vector: VectorLaws
     paths: dict[Path, TransferLaw]
     shared: Shared
+    sdma: Sdma | None
+    mesh: Mesh | None

@@ -47,4 +47,18 @@ class Scalar(NamedTuple):
     operations: int
 
 
-WorkItem = Vector | Cube | Transfer | Scalar
+class Sdma(NamedTuple):
+    """`bytes` moved from memory to memory by the SDMA engine, drawing on a bandwidth domain of the chip."""
+
+    domain: str
+    bytes: int
+
+
+class Link(NamedTuple):
+    """`bytes` sent over the mesh, `hops` links far."""
+
+    hops: int
+    bytes: int
+
+
+WorkItem = Vector | Cube | Transfer | Scalar | Sdma | Link

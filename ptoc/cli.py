@@ -171,10 +171,16 @@ def fidelity_command(file: str | None, chip: str | None, svg: str | None, as_jso
     """Compare device measurements in a CSV FILE (default: the calibration set) with their simulation by frozen bench kernels."""
     from ptoc.fidelity.calibration import CALIBRATION
     from ptoc.fidelity.compare import compare
+    from ptoc.fidelity.curves import curves_json, describe_curves, is_table_of_curves, read_curves
     from ptoc.fidelity.report import to_json, to_svg, to_text
     from ptoc.fidelity.rows import read_rows
 
-    outcomes = compare(read_rows(Path(file) if file else CALIBRATION), chip, lambda text: click.echo(f"simulating {text}", err=True))
+    path = Path(file) if file else CALIBRATION
+    if is_table_of_curves(path):
+        curves = read_curves(path, chip)
+        click.echo(json.dumps(curves_json(curves), indent=2) if as_json else describe_curves(curves))
+        return
+    outcomes = compare(read_rows(path), chip, lambda text: click.echo(f"simulating {text}", err=True))
     if svg:
         Path(svg).write_text(to_svg(outcomes), encoding="utf-8")
     click.echo(json.dumps(to_json(outcomes), indent=2) if as_json else to_text(outcomes))
