@@ -144,12 +144,12 @@ def _cube(chip: Chip, item: Cube) -> tuple[Fraction, Fraction]:
 
 def _transfer(chip: Chip, item: Transfer, hit: float) -> tuple[Fraction, Fraction]:
     law = chip.path_law(item.path)
-    move = max(item.bytes / law.bytes_per_cycle, item.bursts * law.per_burst)
-    occupancy = max(law.minimum, law.startup_occupancy + move)
+    stream = item.bytes / law.bytes_per_cycle
+    occupancy = max(law.minimum, law.startup_occupancy + max(stream, item.bursts * law.per_burst))
     if hit < 1 and law.resource:
         missed = 1 - Fraction(max(hit, 0))
         fetch = max(item.bytes / exact(chip.number("shared.cold")), item.bursts * exact(chip.number("shared.cold_burst")))
-        occupancy = max(occupancy, missed * fetch + (1 - missed) * occupancy)
+        occupancy = missed * max(law.minimum, law.startup_occupancy + stream, fetch) + (1 - missed) * occupancy
     latency = max(law.minimum, law.startup - law.startup_occupancy + occupancy)
     return occupancy + law.issue, latency + law.issue
 
