@@ -6,10 +6,10 @@ INSTALLED := .venv/installed
 LINTERS := .venv/linters
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench bench-fidelity clean
 
 help: ## list the jobs
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
 demo: $(INSTALLED) ## flash attention from Python to C++, results and latency, beside device measurements
 	$(BIN)/python -m ptoc.demo
@@ -23,6 +23,9 @@ lint: $(INSTALLED) $(LINTERS) ## ruff over everything
 
 bench: $(INSTALLED) ## speed of compilation and simulation, by kernel
 	$(BIN)/python benchmarks/speed.py
+
+bench-fidelity: $(INSTALLED) ## simulated against measured device times, by row and group (some minutes)
+	$(BIN)/ptoc fidelity
 
 clean: ## remove the environment and what tests wrote
 	rm -rf .venv build .pytest_cache .ruff_cache .hypothesis
