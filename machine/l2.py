@@ -45,4 +45,4 @@ def hit_fractions(distances: np.ndarray, keys: np.ndarray, sizes: np.ndarray, ca
     """The law, in multiples of 1 / STEPS; the mean over all accesses to the same bytes, since cores that want them together wait together."""
     fractions = np.clip(1 - np.square(np.minimum(distances / capacity, 1.0)), 0, 1)
     hits, whole = np.bincount(keys, fractions * sizes), np.bincount(keys, sizes)
-    return np.round((hits / np.maximum(whole, 1) * STEPS))[keys] / STEPS
+    return np.round(hits / np.maximum(whole, 1) * STEPS)[keys] / STEPS

@@ -13,6 +13,19 @@ from ptoc.dialect.errors import ChipError
 from .chip import Chip, exact
 from .work import Cube, Link, Scalar, Sdma, Transfer, Vector, WorkItem
 
+BANK_PERIOD, BANK_HALF = 512, 256
+"""UB has 16 bank groups of 32 bytes side by side; a repeat reads 8 of them.  Source: Ascend C programming guide, bank conflicts in UB, A2 and A3."""
+
+
+def apart(first: int, second: int) -> bool:
+    """Whether two operands at these UB addresses are read from different bank groups: half a period from each other."""
+    return (first - second) % BANK_PERIOD == BANK_HALF
+
+
+def without_conflict(work: tuple[WorkItem, ...]) -> tuple[WorkItem, ...]:
+    """The same work where its operands do not meet in one bank."""
+    return tuple(item._replace(conflict=False) if isinstance(item, Vector) else item for item in work)
+
 
 class Price(NamedTuple):
     """`occupancy` <= `latency`, both in fs; `shared`: None or ((resource, bytes), ...)."""

@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 
 from ptoc.dialect.errors import ArgumentError, CheckError
+from ptoc.dialect.layout import TileRef
 from ptoc.machine.chip import Chip
 from ptoc.machine.hazards import needs_barrier
-from ptoc.machine.pricing import Price, crowding_of, price, sync_costs
-from ptoc.machine.work import Transfer
+from ptoc.machine.pricing import Price, apart, crowding_of, price, sync_costs, without_conflict
+from ptoc.machine.work import Transfer, WorkItem
 from ptoc.simulator.check import SyncReport, check
 from ptoc.simulator.elaborate import elaborate, kernel_functions
 from ptoc.simulator.engine import Costs, schedule
 from ptoc.simulator.execute import execute, execute_adverse
 from ptoc.simulator.memory import Memories
-from ptoc.simulator.program import Program
+from ptoc.simulator.program import Command, Program
 from ptoc.simulator.residency import hit_fractions
 from ptoc.simulator.timeline import Timeline
 from ptoc.simulator.work import meanings
@@ -156,9 +157,17 @@ Hits = Callable[[int, int], float] | None
 def _prices(program: Program, chip: Chip, hits: Hits, crowding: Fraction = Fraction(1)) -> list[list[Price | None]]:
     """The price of every command of work, by stream."""
     return [
-        [price(chip, c.work, hits(number, index) if hits else 1.0, crowding) if c.site.kind == "work" else None for index, c in enumerate(stream.commands)]
+        [price(chip, _work(c), hits(number, index) if hits else 1.0, crowding) if c.site.kind == "work" else None for index, c in enumerate(stream.commands)]
         for number, stream in enumerate(program.streams)
     ]
+
+
+def _work(command: Command) -> tuple[WorkItem, ...]:
+    """The work of a command, without bank conflicts where its two sources lie apart in UB."""
+    if command.site.pipe != "V":
+        return command.work
+    read = [ref.address for name, ref in command.operands if name in command.reads and type(ref) is TileRef and ref.memory == "ub"]
+    return without_conflict(command.work) if len(read) == 2 and apart(*read) else command.work
 
 
 def _crowding(program: Program, chip: Chip, hits: Hits) -> Fraction:

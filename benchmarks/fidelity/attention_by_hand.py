@@ -8,6 +8,8 @@ Source: hw-native-sys/pto-isa 3186c381, kernels/manual/common/flash_atten and de
 
 import math
 
+import numpy as np
+
 import ptoc
 from ptoc import L0A, L0B, L0C, L1, f16, f32
 
@@ -201,9 +203,8 @@ class Vector:
 
 
 @attention_by_hand.reference
-def reference(q, k, v):
-    import numpy as np
-
+def reference(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Softmax attention."""
     s = q @ k.T / math.sqrt(q.shape[1])
     e = np.exp(s - s.max(axis=1, keepdims=True))
     return e @ v / e.sum(axis=1, keepdims=True)

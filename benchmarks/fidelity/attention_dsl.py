@@ -7,6 +7,8 @@ Source: hw-native-sys/pto-isa 3186c381, kernels/python/flash_atten; on-chip memo
 
 import math
 
+import numpy as np
+
 import ptoc
 from ptoc import L0A, L0B, L0C, L1, f16, f32
 
@@ -199,9 +201,8 @@ class Vector:
 
 
 @attention_dsl.reference
-def reference(q, k, v):
-    import numpy as np
-
+def reference(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Softmax attention."""
     s = q @ k.T / math.sqrt(q.shape[1])
     e = np.exp(s - s.max(axis=1, keepdims=True))
     return e @ v / e.sum(axis=1, keepdims=True)

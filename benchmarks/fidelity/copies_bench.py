@@ -6,19 +6,27 @@ Sources: asc-devkit 0da921b91, best practices, add_high_performance and data_cop
 import ptoc
 from ptoc import L1, f16, f32
 
+SLOT_BYTES = 32768
+"""Bytes between slots of an operand: as the measured program lays them out, whatever the size of a piece."""
+
 
 @ptoc.kernel
-def vector_add(x: ptoc.Tensor["E", f16], y: ptoc.Tensor["E", f16], z: ptoc.Out["E", f16], E, *, ROW: int = 8192, PIECE: int = 16384, SLOTS: int = 1, IN_PLACE: bool = False):
+def vector_add(
+    x: ptoc.Tensor["E", f16], y: ptoc.Tensor["E", f16], z: ptoc.Out["E", f16], E, *,
+    ROW: int = 8192, PIECE: int = 16384, SLOTS: int = 1, IN_PLACE: bool = False, APART: bool = False,
+):  # fmt: skip
     """z = x + y: rows of ROW elements dealt out evenly, PIECE elements at a time, SLOTS slots of each operand.
 
     IN_PLACE: the next loads wait for the store, as engine times of the multi-core cases with one slot show: they add up to the whole.
+    APART: x and y lie half a period of the bank groups of UB apart, so that an addition reads both at once.
     """
     cores, core = ptoc.num_blocks(), ptoc.block_idx()
     share, extra = E // ROW // cores, E // ROW % cores
     first = (core * share + ptoc.minimum(core, extra)) * ROW
     mine = (share + ptoc.minimum(ptoc.maximum(extra - core, 0), 1)) * ROW
-    a, b = (ptoc.tile([1, PIECE], f16, slots=SLOTS) for _ in range(2))
-    c = a if IN_PLACE else ptoc.tile([1, PIECE], f16, slots=SLOTS)
+    size = SLOTS * SLOT_BYTES - (256 if APART else 0)
+    a, b = (ptoc.tile([1, PIECE], f16, slots=SLOTS, addr=i * size) for i in range(2))
+    c = a if IN_PLACE else ptoc.tile([1, PIECE], f16, slots=SLOTS, addr=2 * size)
     for i in ptoc.range(ptoc.ceil_div(mine, PIECE)):
         n = ptoc.minimum(mine - i * PIECE, PIECE)
         part = slice(first + i * PIECE, first + i * PIECE + n)

@@ -142,7 +142,11 @@ def addition(row: Row, chip: Chip) -> Program:
     past = number >= 5 or "bypass" in text
     moved = {"read_bytes": 4.0 * rows * columns, "written_bytes": 2.0 * rows * columns}
     slots = 2 if number >= 4 or "double" in text else 1
-    return _program(vector_add, cores, row, ("x", "y") if past else (), moved, E=rows * columns, ROW=columns, PIECE=min(size, 16384), SLOTS=slots, IN_PLACE=slots == 1 and cores > 1)
+    apart = number >= 6 or "bank" in text
+    return _program(
+        vector_add, cores, row, ("x", "y") if past else (), moved, E=rows * columns, ROW=columns, PIECE=min(size, 16256 if apart else 16384),
+        SLOTS=slots, IN_PLACE=slots == 1 and cores > 1, APART=apart,
+    )  # fmt: skip
 
 
 def copy(row: Row, chip: Chip) -> Program:

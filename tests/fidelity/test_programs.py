@@ -57,6 +57,8 @@ def test_additions() -> None:
     double = add("4; Double buffer; 16384")
     assert (facts(double)["PIECE"], facts(double)["SLOTS"], double.bypass) == (16384, 2, ())
     assert add("5; L2 bypass; 16384").bypass == ("x", "y")
+    free = add("6; Bank conflict free; 16256")
+    assert (facts(free)["PIECE"], facts(free)["APART"], facts(double)["APART"], free.bypass) == (16256, True, False, ("x", "y"))
     with pytest.raises(Refused, match="on the scalar unit"):
         add("0; Scalar version; 4096", "1")
 

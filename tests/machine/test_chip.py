@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from ptoc.dialect.errors import ChipError
 from ptoc.machine import chip as chip_module
 from ptoc.machine.chip import canonical, chip_names, load_chip
-from ptoc.machine.schema import ChipFile, Mesh, Number, Path, Sdma, StartupGroup
+from ptoc.machine.schema import ChipFile, Number, Path
 
 TEMPLATE = (chip_module.CHIPS / "template.yaml").read_text()
 
