@@ -161,7 +161,8 @@ def _transfer(chip: Chip, item: Transfer, hit: float) -> tuple[Fraction, Fractio
     occupancy = max(law.minimum, law.startup_occupancy + max(stream, item.bursts * law.per_burst))
     if hit < 1 and law.resource:
         missed = 1 - Fraction(max(hit, 0))
-        fetch = max(item.bytes / exact(chip.number("shared.cold")), item.bursts * exact(chip.number("shared.cold_burst")))
+        lines = item.bursts * exact(chip.number("shared.l2_line")) if item.unaligned else 0
+        fetch = max((item.bytes + lines) / exact(chip.number("shared.cold")), item.bursts * exact(chip.number("shared.cold_burst")))
         occupancy = missed * max(law.minimum, law.startup_occupancy + stream, fetch) + (1 - missed) * occupancy
     latency = max(law.minimum, law.startup - law.startup_occupancy + occupancy)
     return occupancy + law.issue, latency + law.issue

@@ -188,7 +188,8 @@ class Shared(_Model):
 
     `l2_miss`: rate of reads that all miss and allocate; `hbm_write`: of writes
     that all miss; `cold`, `cold_burst`: rate of one core's transfers that miss, and the least that
-    one of their bursts takes; `l2_effective`: re-use distance from which all miss (`l2.py`); `l2_mixed`, `crowding`: how transfers slow down
+    one of their bursts takes; `l2_effective`: re-use distance from which all miss (`l2.py`); `l2_line`: what an unaligned run fetches beyond
+    its bytes; `l2_mixed`, `crowding`: how transfers slow down
     with the load of reads and writes together (`pricing.crowding_of`).
     """
 
@@ -201,6 +202,7 @@ class Shared(_Model):
     cold_burst: Cycles
     l2_mixed: Bandwidth
     crowding: Factor
+    l2_line: Bytes
     l2_bytes: Bytes
     l2_effective: Bytes
 

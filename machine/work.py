@@ -29,11 +29,15 @@ class Cube(NamedTuple):
 
 
 class Transfer(NamedTuple):
-    """`bursts` runs of `burst_bytes` bytes along one named path (gm_to_ub, l1_to_l0a, l0c_to_gm, ...)."""
+    """`bursts` runs of `burst_bytes` bytes along one named path (gm_to_ub, l1_to_l0a, l0c_to_gm, ...).
+
+    `unaligned`: the runs do not all begin at multiples of 32 bytes.
+    """
 
     path: str
     bursts: int
     burst_bytes: int
+    unaligned: bool = False
 
     @property
     def bytes(self) -> int:
