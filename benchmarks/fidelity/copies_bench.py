@@ -45,16 +45,13 @@ vector_add.case("double", E=8 * 8192, cores=3, SLOTS=2, PIECE=4096)
 @ptoc.kernel
 def read_tiles(
     x: ptoc.Tensor["M", "N", f16], done: ptoc.Out[1, 16, f16], M, N, *,
-    ROWS: int = 64, COLS: int = 64, TO_L1: bool = False, REPEATS: int = 1, PARTS: int = 1, SHARED: bool = False, STAGGERED: bool = False,
+    ROWS: int = 64, COLS: int = 64, TO_L1: bool = False, REPEATS: int = 1, PARTS: int = 1,
 ):  # fmt: skip
-    """Each core reads its M / cores rows in tiles of ROWS x COLS, in PARTS parts, each part REPEATS times over.
-
-    SHARED: every core reads all of x; STAGGERED: each beginning somewhere else.
-    """
+    """Each core reads its M / cores rows in tiles of ROWS x COLS, in PARTS parts, each part REPEATS times over."""
     with ptoc.cube() if TO_L1 else ptoc.vector():
         cores = ptoc.num_blocks()
-        rows = M if SHARED else M // cores
-        first = 0 if SHARED else ptoc.block_idx() * rows
+        rows = M // cores
+        first = ptoc.block_idx() * rows
         down, across = ptoc.maximum(rows // ROWS, 1), ptoc.ceil_div(N, COLS)
         tile = ptoc.tile([ROWS, COLS], f16, L1) if TO_L1 else ptoc.tile([ROWS, COLS], f16)
         part = ptoc.ceil_div(down * across, PARTS)
@@ -62,8 +59,6 @@ def read_tiles(
             for _ in ptoc.range(REPEATS):
                 for i in ptoc.range(ptoc.minimum(part, down * across - p * part)):
                     t = p * part + i
-                    if STAGGERED:
-                        t = (t + ptoc.block_idx() * (down * across // cores)) % (down * across)
                     row, column = first + t // across * ROWS, t % across * COLS
                     n = ptoc.minimum(N - column, COLS)
                     ptoc.load(tile[:, 0:n], x[row : row + ROWS, column : column + n])

@@ -159,12 +159,11 @@ def copy(row: Row, chip: Chip) -> Program:
     text = row.notes.lower()
     repeats = 4 if "repeat" in text else 1
     parts = 4 if "split" in text and repeats > 1 else 1
-    shared = "address" in text and ("same" in text or "conflict" in text or "stagger" in text or "offset" in text)
-    staggered = shared and ("stagger" in text or "offset" in text or "avoid" in text)
-    times = repeats * (cores if shared else 1)
+    if "address" in text and re.search("same|conflict|stagger|offset", text):
+        raise Refused("cores that read the same addresses at once: no law of what one line of the L2 gives is known")
     return _program(
-        read_tiles, cores, row, facts={"read_bytes": 2.0 * tensor[0] * tensor[1] * times}, M=tensor[0], N=tensor[1], ROWS=tile[0], COLS=tile[1],
-        TO_L1=to_l1, REPEATS=repeats, PARTS=parts, SHARED=shared, STAGGERED=staggered,
+        read_tiles, cores, row, facts={"read_bytes": 2.0 * tensor[0] * tensor[1] * repeats}, M=tensor[0], N=tensor[1], ROWS=tile[0], COLS=tile[1],
+        TO_L1=to_l1, REPEATS=repeats, PARTS=parts,
     )  # fmt: skip
 
 

@@ -39,16 +39,12 @@ def test_tiles_are_read_once_each() -> None:
     assert {shape for _, shape in read} == {(64, 64), (64, 8)}
 
 
-def test_repeats_parts_and_shared_addresses() -> None:
+def test_repeats_and_parts() -> None:
     (whole,) = loads(read_tiles, 1, M=128, N=256, ROWS=64, COLS=64, REPEATS=3)
     assert whole == whole[:8] * 3
     (parts,) = loads(read_tiles, 1, M=128, N=256, ROWS=64, COLS=64, REPEATS=3, PARTS=4)
     assert parts[:6] == parts[:2] * 3
     assert sorted(parts) == sorted(whole)
-    same = loads(read_tiles, 2, M=128, N=256, ROWS=64, COLS=64, SHARED=True)
-    apart = loads(read_tiles, 2, M=128, N=256, ROWS=64, COLS=64, SHARED=True, STAGGERED=True)
-    assert same[0] == same[1] == apart[0]
-    assert apart[1] == apart[0][4:] + apart[0][:4]
 
 
 def moved(kernel: object, cores: int, **arguments: object) -> int:

@@ -65,7 +65,7 @@ def test_additions() -> None:
 
 def test_copies_and_streams() -> None:
     copied = program(kernel="DataCopy GM->L1", shape="tensor[12288,12288] tile[64,256]", cores="24", notes="scenario 2: Large block transfer")
-    assert (copied.name, facts(copied)["TO_L1"], facts(copied)["REPEATS"], facts(copied)["SHARED"]) == ("read_tiles", True, 1, False)
+    assert (copied.name, facts(copied)["TO_L1"], facts(copied)["REPEATS"]) == ("read_tiles", True, 1)
     again = program(kernel="DataCopy GM->UB", shape="tensor[12288,12288] tile[64,1024]", notes="repeated transfer, split in four")
     assert (facts(again)["REPEATS"], facts(again)["PARTS"], again.cores) == (4, 4, 48)
     stream = program(kernel="GM read stream (cached, PTO TLOAD)", shape="32 MB", cores="48", metric="bandwidth", l2="cold first pass")
@@ -85,6 +85,7 @@ def test_copies_and_streams() -> None:
     ({"kernel": "manual flash_atten", "shape": "S0=128;S1=256", "window": "device_counter", "notes": "a full-pipe barrier"}, "a counter read on the cores"),
     ({"kernel": "manual gemm_performance", "shape": "m=100;k=256;n=256", "cores": "24"}, "no grid of 24 cores divides C"),
     ({"kernel": "vector add", "shape": "4096"}, "no rows x columns"),
+    ({"kernel": "DataCopy GM->UB", "shape": "tensor[128,128] tile[64,64]", "notes": "scenario 7: same address"}, "read the same addresses at once"),
     ({"kernel": "DataCopy GM->UB", "shape": "4096"}, r"no tensor\[rows,columns\]"),
 ])  # fmt: skip
 def test_refusals(fields: dict, reason: str) -> None:
