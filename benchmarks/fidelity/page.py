@@ -46,10 +46,10 @@ def curves_sentence(path: Path) -> str:
 def main(page: str, curves: str | None = None) -> None:
     """Rewrites the page's table and the plot beside it."""
     path = Path(page)
-    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
     outcomes = compare(read_rows(CALIBRATION), progress=lambda text: print(text, file=sys.stderr))
     extra = [curves_sentence(Path(curves))] if curves else []
+    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
     path.write_text("\n".join([before + BEGIN, f"As of {date.today()}.", "", *extra, table(outcomes), END + after]), encoding="utf-8")
     path.with_suffix(".svg").write_text(to_svg(outcomes), encoding="utf-8")
 
