@@ -4,9 +4,10 @@ JOBS ?= 2
 BIN := .venv/bin
 INSTALLED := .venv/installed
 LINTERS := .venv/linters
+BENCHED := .venv/benched
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-fidelity clean
+.PHONY: help demo test lint bench bench-fidelity bench-sim clean
 
 help: ## list the jobs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -27,6 +28,9 @@ bench: $(INSTALLED) ## speed of compilation and simulation, by kernel
 bench-fidelity: $(INSTALLED) ## simulated against measured device times, by row and group (some minutes)
 	$(BIN)/ptoc fidelity
 
+bench-sim: $(INSTALLED) $(BENCHED) ## speed of simulation, by engine, beside SimPy
+	$(BIN)/python benchmarks/simulation.py
+
 clean: ## remove the environment and what tests wrote
 	rm -rf .venv build .pytest_cache .ruff_cache .hypothesis
 
@@ -38,4 +42,8 @@ $(INSTALLED): pyproject.toml
 
 $(LINTERS): pyproject.toml $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lint]'
+	@touch $@
+
+$(BENCHED): pyproject.toml $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@

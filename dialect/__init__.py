@@ -1,6 +1,16 @@
-"""What a program is: the pto dialect on MLIR, its types, ops, text and errors."""
+"""What a program is: the pto dialect on MLIR, its types, ops, text and errors.
 
-from . import ops  # noqa: F401  (declares the ops)
-from .context import new_context
+Importing the package imports no MLIR: element types, layouts and errors are there without it.  `new_context` declares the ops.
+"""
+
+from typing import Any
+
+
+def new_context() -> Any:
+    """A fresh MLIR context that knows the pto and sim dialects; see context.py."""
+    from . import context
+
+    return context.new_context()
+
 
 __all__ = ["new_context"]

@@ -1,5 +1,6 @@
 """MLIR contexts with the dialects loaded."""
 
+from . import ops  # noqa: F401  (declares the ops)
 from .mlir import ir
 from .sim import Sim
 from .types import Pto

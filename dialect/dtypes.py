@@ -1,11 +1,13 @@
 """Element types: their names in `.pto` text, MLIR, numpy and C++, in one table."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import ml_dtypes
 import numpy as np
 
-from .mlir import ir
+if TYPE_CHECKING:
+    from .mlir import ir
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,13 @@ f8E5M2 = _dtype("f8E5M2", ml_dtypes.float8_e5m2, "float8_e5m2_t")
 DTYPES = {d.name: d for d in (f32, f16, bf16, i8, i16, i32, i64, ui8, ui16, ui32, f8E4M3FN, f8E5M2)}
 
 
-def of_mlir(element: ir.Type) -> DType:
+def of_mlir(element: "ir.Type") -> DType:
     """The element type that an MLIR type stands for.  Raises KeyError where it is none of ours."""
     return DTYPES[str(element)]
 
 
-def to_mlir(dtype: DType) -> ir.Type:
+def to_mlir(dtype: DType) -> "ir.Type":
     """The MLIR type of an element type, in the current context."""
+    from .mlir import ir
+
     return ir.Type.parse(dtype.name)

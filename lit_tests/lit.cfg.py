@@ -15,3 +15,4 @@ config.excludes = ["lit.cfg.py"]
 config.test_source_root = str(HERE)
 config.test_exec_root = str(HERE.parent / "build" / "lit_tests")
 config.substitutions += [("%ptoc", str(PROGRAMS / "ptoc")), ("%filecheck", str(PROGRAMS / "filecheck"))]
+config.environment["PTOC_CACHE"] = "off"

@@ -13,19 +13,6 @@ from ptoc.dialect.errors import ChipError
 from .chip import Chip, exact
 from .work import Cube, Link, Scalar, Sdma, Transfer, Vector, WorkItem
 
-BANK_PERIOD, BANK_HALF = 512, 256
-"""UB has 16 bank groups of 32 bytes side by side; a repeat reads 8 of them.  Source: Ascend C programming guide, bank conflicts in UB, A2 and A3."""
-
-
-def apart(first: int, second: int) -> bool:
-    """Whether two operands at these UB addresses are read from different bank groups: half a period from each other."""
-    return (first - second) % BANK_PERIOD == BANK_HALF
-
-
-def without_conflict(work: tuple[WorkItem, ...]) -> tuple[WorkItem, ...]:
-    """The same work where its operands do not meet in one bank."""
-    return tuple(item._replace(conflict=False) if isinstance(item, Vector) else item for item in work)
-
 
 class Price(NamedTuple):
     """`occupancy` <= `latency`, both in fs; `shared`: None or ((resource, bytes), ...)."""
@@ -54,7 +41,7 @@ def price(chip: Chip, work: tuple[WorkItem, ...], hit: float = 1.0, crowding: Fr
     nothing itself, so that `Vector(instruction, dtype, 0, barrier=True)` at the end says that the op ends drained.
     `hit`: the part of bytes from and to global memory that the L2 has.  The rest also draws on "hbm", at most at the cold rate of a core;
     a read that misses makes the L2 allocate and takes of its reads what `shared.l2_miss` instead of `shared.l2_read` costs.
-    Below 0: the L2 is passed by.  `crowding`: how much longer transfers take for the load on the L2 (`crowding_of`).
+    Below 0: the L2 is passed by.  `crowding`: how much longer transfers take for the load on the L2 (`l2.crowding_of`).
 
     Raises: ChipError for an instruction, element type or path that the chip file does not have.
     """
@@ -94,22 +81,6 @@ def item_cycles(chip: Chip, item: WorkItem, hit: float = 1.0) -> tuple[float, fl
     """(occupancy, latency) of one work item in cycles of the law clock, for reports and comments; prices are made of exact numbers."""
     occupancy, latency = _cycles(chip, item, hit)
     return float(occupancy), float(latency)
-
-
-def crowding_of(chip: Chip, bytes_moved: int, busiest_fs: int) -> Fraction:
-    """How much longer each transfer takes where `bytes_moved` pass the L2, reads and writes, while its busiest engine works `busiest_fs`.
-
-    f = 1 + crowding * (load / mixed)^2, the load being what is left of the offered one when everything takes f times as long; a multiple
-    of 1/64.  Source of the law: attention on 1, 8 and 24 cores and matrix products on 24 (docs/fidelity.md).
-    """
-    if not busiest_fs:
-        return Fraction(1)
-    offered = bytes_moved / busiest_fs * 1e6 / float(chip.number("shared.l2_mixed"))
-    factor, low, high = 1.0, 1.0, 1.0 + float(chip.number("shared.crowding")) * offered**2
-    for _ in range(40):
-        factor = (low + high) / 2
-        low, high = (factor, high) if factor < 1 + float(chip.number("shared.crowding")) * (offered / factor) ** 2 else (low, factor)
-    return Fraction(round(factor * 64), 64)
 
 
 def sync_costs(chip: Chip) -> SyncCosts:

@@ -190,7 +190,7 @@ class Shared(_Model):
     that all miss; `cold`, `cold_burst`: rate of one core's transfers that miss, and the least that
     one of their bursts takes; `l2_effective`: re-use distance from which all miss (`l2.py`); `l2_line`: what an unaligned run fetches beyond
     its bytes; `l2_mixed`, `crowding`: how transfers slow down
-    with the load of reads and writes together (`pricing.crowding_of`).
+    with the load of reads and writes together (`l2.crowding_of`).
     """
 
     l2_read: Bandwidth

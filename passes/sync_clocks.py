@@ -58,6 +58,15 @@ def arms_of(d: Dependence) -> list[Arm]:
     return [(d.loop, arm) for arm in inner if all(arm is not other for other in outside)]
 
 
+def runs_of(d: Dependence) -> list[Arm]:
+    """The levels of the runs of arms that p and q of a dependence from one iteration to another are both in, within its loop."""
+    if not d.distance or d.loop is not d.scope:
+        return []
+    mine = arms_around(d.p.block)
+    both = [arm for arm in arms_around(d.q.block) if isinstance(arm.owner, Branch) and any(arm is other for other in mine)]
+    return [(d.loop, arm) for arm in both if d.loop in arm.loops]
+
+
 def _ages(rows: int, pipes: int, levels: int) -> np.ndarray:
     """Ages [rows, pipes, levels], all NEVER, in memory pipe by pipe: a command changes one pipe's in all rows."""
     return np.full((pipes, rows, levels), NEVER).transpose(1, 0, 2)
@@ -95,11 +104,12 @@ class Clocks:
     `check(leaf, state)` is called before each command while `checking` (not while a head settles), `leave()` where a walk
     goes on in another block."""
 
-    def __init__(self, pipes: Iterable[str], depth: int, running: list[tuple[Loop, Loop]], arms: Sequence[Arm] = ()) -> None:
+    def __init__(self, pipes: Iterable[str], depth: int, running: list[tuple[Loop, Loop]], arms: Sequence[Arm] = (), runs: Sequence[Arm] = ()) -> None:
         self.pipes = {pipe: i for i, pipe in enumerate(pipes)}
         self.depth, self.running = depth, running
         self.arms = {arm: 1 + depth + len(running) + number for number, arm in enumerate(arms)}
-        self.levels = 1 + depth + len(running) + len(arms)
+        self.runs = {arm: 1 + depth + len(running) + len(arms) + number for number, arm in enumerate(runs)}
+        self.levels = 1 + depth + len(running) + len(arms) + len(runs)
         for number, (loop, _) in enumerate(running):
             loop.running.append(1 + depth + number)
         self.peel = 0
@@ -137,6 +147,9 @@ class Clocks:
             for (_, arm), level in self.arms.items():
                 if arm in arms_around(block):
                     mask[level] = 0
+            for (_, arm), level in self.runs.items():
+                if arm in arms_around(block):
+                    mask[level] = 0
             self._masks[key] = mask
         return self._masks[key]
 
@@ -148,7 +161,9 @@ class Clocks:
         """True where a dependence is in order for a q that knows `row`."""
         ages, limit = row[self.pipes[d.p.pipe]], d.distance * SPAN - d.p.pos
         return bool(
-            ages[self.level(d.loop, d.scope)] < limit or any(ages[self.arms[arm]] < limit for arm in arms_of(d) if arm in self.arms)
+            ages[self.level(d.loop, d.scope)] < limit
+            or any(ages[self.arms[arm]] < limit for arm in arms_of(d) if arm in self.arms)
+            or any(ages[self.runs[arm]] < SPAN - d.p.pos for arm in runs_of(d) if arm in self.runs)
         )
 
     def block(self, block: Block, state: State) -> State:
@@ -167,9 +182,18 @@ class Clocks:
             return state
         self.leave()
         if isinstance(item, Branch):
-            ends = [self.block(arm, state.copy()) for arm in item.arms]
+            ends = [self.block(arm, self.run(arm, state.copy())) for arm in item.arms]
             return self.join(ends) if ends else state
         return self.loop(item, state)
+
+    def run(self, arm: Block, state: State) -> State:
+        """Begins a run of an arm: what its earlier runs did is one run older."""
+        for (_, other), level in self.runs.items():
+            if other is arm:
+                ages = state.ages[:, :, level]
+                ages[ages > NEVER // 2] += SPAN
+                np.minimum(ages, UNKNOWN, out=ages)
+        return state
 
     def leaf(self, leaf: Leaf, state: State) -> None:
         """Runs one command."""
@@ -257,6 +281,9 @@ class Clocks:
         for (scope, _), level in self.arms.items():
             if scope is loop:
                 state.ages[:, :, level] = NEVER
+        for (scope, _), level in self.runs.items():
+            if scope is loop:
+                state.ages[:, :, level] = NEVER
 
     def settled(self, loop: Loop, state: State) -> State:
         """What holds at the end of any iteration and on entry."""
@@ -273,7 +300,7 @@ class Clocks:
                 self.checking = checking
                 self.heads.pop()
                 if self.heads:
-                    self.rounds[loop] = head
+                    self.rounds[loop] = head.copy()
                 return head
             if turn > PATIENCE:
                 joined.ages[joined.ages > head.ages[: len(joined.ages)]] = UNKNOWN

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .sync_clocks import NEVER, SCALAR, SPAN, UNKNOWN, Clocks, State, Violated, arms_of
+from .sync_clocks import NEVER, SCALAR, SPAN, UNKNOWN, Clocks, State, Violated, arms_around, arms_of, runs_of
 from .sync_dependences import Dependence
 from .sync_tree import Block, Branch, Function, Leaf, Loop, ancestor, blocks_of, common_block
 from .sync_units import Placement, Unit
@@ -42,7 +42,8 @@ class _Solver:
         depth = max((len(block.loops) for block in _blocks(function.root)), default=0)
         running = list(dict.fromkeys((d.loop, d.scope) for d in found if d.loop is not d.scope))
         arms = list(dict.fromkeys(arm for d in found for arm in arms_of(d)))
-        self.clocks = Clocks(pipes, depth, running, arms[:MOST_ARMS])
+        runs = list(dict.fromkeys(arm for d in found if d.distance == 1 for arm in runs_of(d)))
+        self.clocks = Clocks(pipes, depth, running, arms[:MOST_ARMS], runs[:MOST_ARMS])
         self.placed = Placement(function.root, self.clocks)
         self.knew: dict[Leaf, np.ndarray] = {}  # what a command's pipe knew before it when it was last walked by
         for dependence in sorted(found, key=lambda d: (d.q.pos, -d.p.pos, d.distance)):
@@ -85,9 +86,22 @@ class _Solver:
         self.clocks.check, self.clocks.checking = check, True
         self.clocks.item(scope, self.entry(scope))
         self.clocks.checking = False
-        for d in _widest(needed):
+        for d in self.widest(needed):
             self.placed.order(d.p, d.q, d.loop, d.distance, d.scope)
         return bool(needed)
+
+    def widest(self, found: list[Dependence]) -> list[Dependence]:
+        """Dependences of one distance whose flags or barriers do not lie around those of one before: two arms of a branch may need the same."""
+        kept: dict[tuple, list[tuple[int, int]]] = {}
+        widest = []
+        for d in found:
+            block = self.placed.turning_in(d.p, d.q, d.loop) if d.distance == 1 else d.loop.body
+            after, before = ancestor(d.p, block).pos, ancestor(d.q, block).pos
+            others = kept.setdefault((d.p.pipe, d.q.pipe, d.loop, d.scope, id(block)), [])
+            if not any(others_after >= after and others_before <= before for others_after, others_before in others):
+                others.append((after, before))
+                widest.append(d)
+        return widest
 
     def token(self, d: Dependence, scope: Loop) -> np.ndarray:
         """What a flag raised after d.p tells at d.q, as far as that is known from the walk before: less than the flag will tell, never more."""
@@ -245,6 +259,11 @@ class _Solver:
         least = int(waited.pos > raised.pos)
         running = [1 + self.clocks.depth + n for n, (loop, scope) in enumerate(self.clocks.running) if loop is unit.loop and (not unit.depth or scope is unit.scope)]
         most = MOST_IDS - unit.depth if unit.loop.op.name == "scf.for" else least
+        for level in () if unit.depth else self.run_levels(raised, waited, unit.loop):
+            if seen[raised][level] < SPAN - waited.pos and not list(self.guard_outer(unit, raised, waited, unit.loop.body.loops[:-1], seen)):
+                raised.guards.append((level, 1, waited.pos))
+                unit.counts_from = unit.loop
+                return
         for level in (unit.loop.info.depth, *running):
             for back in range(least, most + 1):
                 if seen[raised][level] < back * SPAN - waited.pos:
@@ -280,10 +299,17 @@ class _Solver:
         """In each loop around, the last wait of the iteration before must be known where the first set is."""
         raised.guards = []
         for loop in loops:
-            if not seen[raised][loop.info.depth] < SPAN - waited.pos:
+            levels = (loop.info.depth, *self.run_levels(raised, waited, loop))
+            known = next((level for level in levels if seen[raised][level] < SPAN - waited.pos), None)
+            if known is None:
                 yield (unit, raised, waited, loop)
                 return
-            raised.guards.append((loop.info.depth, 1, waited.pos))
+            raised.guards.append((known, 1, waited.pos))
+
+    def run_levels(self, a: Leaf, b: Leaf, loop: Loop) -> list[int]:
+        """The levels of the runs of arms in a loop that two commands are both in."""
+        mine = arms_around(a.block)
+        return [self.clocks.runs[loop, arm] for arm in arms_around(b.block) if (loop, arm) in self.clocks.runs and any(arm is other for other in mine)]
 
     # -- whole tree ---------------------------------------------------------------------------------------------------------------
 
@@ -359,21 +385,6 @@ class _Solver:
         except Violated:
             return False
         return True
-
-
-def _widest(found: list[Dependence]) -> list[Dependence]:
-    """Dependences of one distance whose flags or barriers do not lie around those of one before: two arms of a branch may need the same."""
-    kept: list[Dependence] = []
-    for d in found:
-        ends = ancestor(d.p, d.loop.body).pos, ancestor(d.q, d.loop.body).pos
-        if not any(
-            (e.p.pipe, e.q.pipe, e.loop, e.scope) == (d.p.pipe, d.q.pipe, d.loop, d.scope)
-            and ancestor(e.p, e.loop.body).pos >= ends[0]
-            and ancestor(e.q, e.loop.body).pos <= ends[1]
-            for e in kept
-        ):
-            kept.append(d)
-    return kept
 
 
 def _loops(block: Block) -> Iterator[Loop]:

@@ -142,7 +142,8 @@ class Placement:
 
         A single flag that is waited for before it is set keeps turning whatever the loops around do: it is primed outside of all of them.
         """
-        before, after = ancestor(q, loop.body), ancestor(p, loop.body)
+        block = self.turning_in(p, q, loop) if distance == 1 else loop.body
+        before, after = ancestor(q, block), ancestor(p, block)
         if distance == 1 and before.pos <= after.pos:
             scope = loop.body.loops[0]
         unit = Unit(p.pipe, q.pipe, q, distance, loop, scope)
@@ -152,6 +153,14 @@ class Placement:
         self.put(unit, "drain", q.pipe, scope, True)
         self.units.append(unit)
         return unit
+
+    def turning_in(self, p: Leaf, q: Leaf, loop: Loop) -> Block:
+        """The block in which a flag from p to the next q may turn: the innermost arm in a loop's body that both are in, else the body."""
+        block = common_block(p, q)
+        while block.loops[-1] is not loop:
+            block = block.owner.block
+        known = (loop, block) in self.clocks.runs
+        return block if known and ancestor(q, block).pos <= ancestor(p, block).pos else loop.body
 
     def put(self, unit: Unit, kind: str, pipe: str, node: Node, after: bool) -> Leaf:
         """A leaf of a unit beside a node, behind what stands there already; drains come first after a loop."""

@@ -5,13 +5,15 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ptoc.dialect.dtypes import DTYPES, DType
 from ptoc.dialect.errors import ArgumentError, PtocError
-from ptoc.frontend import Kernel
+
+if TYPE_CHECKING:
+    from ptoc.frontend import Kernel
 
 
 @dataclass
@@ -52,7 +54,7 @@ def number(name: str, text: str, like: Any = 0) -> Any:
         raise ArgumentError(f"-D {name}={text}: {kind} is expected") from None
 
 
-def kernel_values(kernel: Kernel, case: str | None, definitions: dict[str, Any]) -> dict[str, Any]:
+def kernel_values(kernel: "Kernel", case: str | None, definitions: dict[str, Any]) -> dict[str, Any]:
     """Sizes and parameters of a run of a Python kernel: the case's (the first one's where none is named), overridden by definitions.
 
     Raises: ArgumentError for an unknown case or name, a missing size, or one that is not positive.
@@ -77,7 +79,7 @@ def kernel_values(kernel: Kernel, case: str | None, definitions: dict[str, Any])
     return values
 
 
-def called(kernel: Kernel, role: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def called(kernel: "Kernel", role: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """What a kernel's own function (its reference, cores, flops, inputs, specialize) returns; its errors become an ArgumentError."""
     try:
         return function(*args, **kwargs)
@@ -94,7 +96,7 @@ def called(kernel: Kernel, role: str, function: Callable[..., Any], *args: Any, 
         raise ArgumentError(message, place) from error
 
 
-def kernel_inputs(kernel: Kernel, values: dict[str, Any], seed: int = 0) -> dict[str, np.ndarray]:
+def kernel_inputs(kernel: "Kernel", values: dict[str, Any], seed: int = 0) -> dict[str, np.ndarray]:
     """Seeded inputs of a kernel, by tensor name: normal data for floats, small integers else."""
     rng = np.random.default_rng(seed)
     shapes = {n: kernel.shape(n, values) for n, spec in kernel.tensors.items() if not spec.output}

@@ -97,19 +97,28 @@ def run_command(
     trace: str | None, save: str | None, allow_unvalidated: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Compile and simulate KERNEL: results and time from one run."""
-    from ptoc.machine.chip import load_chip
-
     from .arguments import parse_definitions
-    from .loading import load_source
-    from .running import run_compiled
-    from .writing import describe_result, save_outputs
+    from .result import describe_result
 
-    result = run_compiled(load_source(kernel), load_chip(chip), parse_definitions(definitions), case, cores, {}, not no_values, checked, allow_unvalidated, sync)
+    given = parse_definitions(definitions)
+    if no_values and not checked:
+        from .timed_run import run_timed
+
+        result = run_timed(kernel, chip, given, case, cores, sync, allow_unvalidated)
+    else:
+        from ptoc.machine.chip import load_chip
+
+        from .loading import load_source
+        from .running import run_compiled
+
+        result = run_compiled(load_source(kernel), load_chip(chip), given, case, cores, {}, not no_values, checked, allow_unvalidated, sync)
     if trace:
         from ptoc.simulator.trace import write_trace
 
         write_trace(result.timeline, result.program, Path(trace))
     if save:
+        from .writing import save_outputs
+
         save_outputs(result, Path(save))
     click.echo(json.dumps(result.to_json(), indent=2) if as_json else describe_result(result))
     if result.passed is False:

@@ -19,6 +19,7 @@ from ptoc.passes.pipeline import PIPELINE, Pass, run_passes
 from ptoc.simulator.elaborate import kernel_functions
 
 from .loading import Source
+from .timed_kernel import TimedKernel, timed_kernel
 
 
 @dataclass
@@ -47,6 +48,11 @@ class Compiled:
     def sim(self) -> str:
         """The simulator IR as text."""
         return sim_to_text(self.simulator_ir)
+
+    @cached_property
+    def timed(self) -> TimedKernel:
+        """The kernel as time sees it."""
+        return timed_kernel(self.simulator_ir, self.name, self.chip)
 
     def cpp(self) -> dict[str, str]:
         """C++ kernel, host caller, build script and device runner by file name.  Raises NotSupportedError where the chip has no C++."""

@@ -1,14 +1,18 @@
 """What a run gives: outputs, times, correctness, synchronisation."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
 from ptoc.dialect.errors import ArgumentError
-from ptoc.machine.chip import Chip
 from ptoc.simulator.program import Program
 from ptoc.simulator.timeline import Timeline
+
+if TYPE_CHECKING:
+    from ptoc.machine.chip import Chip
+
+    from .timed_kernel import ChipFacts
 
 FS_PER_US = 10**9
 
@@ -22,7 +26,7 @@ class Result:
     """
 
     kernel: str
-    chip: Chip
+    chip: Union["Chip", "ChipFacts"]
     blocks: int
     arguments: dict[str, Any]
     program: Program
@@ -79,7 +83,7 @@ class Result:
     @property
     def commands(self) -> int:
         """Commands simulated, over all cores."""
-        return sum(len(s.commands) for s in self.program.streams)
+        return sum(len(s) for s in self.program.streams)
 
     def to_json(self) -> dict[str, Any]:
         """The run as JSON-ready data."""
@@ -101,3 +105,31 @@ class Result:
             "commands": self.commands,
             "sync": self.sync,
         }
+
+
+def sync_counts(program: Program, checked: bool) -> dict[str, Any]:
+    """Flags (sets and waits) and barriers of the simulator IR; nothing is missing where a check was made; redundancy only in `ptoc check`."""
+    flags = sum(site.kind in ("set", "wait") for site in program.sites)
+    barriers = sum(site.kind == "barrier" for site in program.sites)
+    return {"flags": flags, "barriers": barriers, "missing": 0 if checked else None, "redundant": None}
+
+
+def describe_result(result: Result) -> str:
+    """A run as readable lines."""
+    facts = result.to_json()
+    arguments = ", ".join(f"{k}={v}" for k, v in facts["arguments"].items())
+    lines = [f"{result.kernel} on {result.chip.name}, {result.blocks} block{'s' if result.blocks != 1 else ''}: {arguments}"]
+    if facts["latency_us"] is None:
+        lines.append("  time      withheld: this chip was never compared with a device (--allow-unvalidated shows it)")
+    else:
+        standing = "" if facts["validated"] is True else f" ({'provisional' if facts['validated'] else 'not validated'})"
+        rate = f", {facts['tflops']:.2f} TFLOP/s" if facts["tflops"] is not None else ""
+        lines.append(f"  latency   {facts['latency_us']:.2f} us{standing}, kernel {facts['kernel_us']:.2f} us, {facts['cycles']} cycles{rate}")
+    lines.append("  engines   " + ", ".join(f"{k} {v:.0%}" for k, v in facts["utilization"].items()))
+    sync = facts["sync"]
+    lines.append(f"  commands  {facts['commands']}; sync: {sync['flags']} sets and waits, {sync['barriers']} barriers" + (f", {sync['missing']} missing" if sync["missing"] is not None else ""))
+    if facts["passed"] is not None:
+        lines.append(f"  values    {'right' if facts['passed'] else 'WRONG'}: largest error {facts['max_abs_error']:.3g}, tolerance {facts['tolerance']:g}")
+    elif result.outputs:
+        lines.append("  values    computed; no reference to compare with: " + ", ".join(f"{n} {list(a.shape)} {a.dtype}" for n, a in result.outputs.items()))
+    return "\n".join(lines)

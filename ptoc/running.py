@@ -1,25 +1,26 @@
 """One run: arguments, elaboration, pricing, schedule, values, checks."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ptoc.dialect.errors import ArgumentError, CheckError
-from ptoc.dialect.layout import TileRef
+from ptoc.frontend import Kernel
 from ptoc.machine.chip import Chip
 from ptoc.machine.hazards import needs_barrier
-from ptoc.machine.pricing import Price, apart, crowding_of, price, sync_costs, without_conflict
-from ptoc.machine.work import Transfer, WorkItem
+from ptoc.machine.pricing import price, sync_costs
+from ptoc.simulator.accesses import accesses_of
 from ptoc.simulator.check import SyncReport, check
-from ptoc.simulator.elaborate import elaborate, kernel_functions
+from ptoc.simulator.elaborate import elaborate, fill
 from ptoc.simulator.engine import Costs, schedule
 from ptoc.simulator.execute import execute, execute_adverse
 from ptoc.simulator.memory import Memories
-from ptoc.simulator.program import Command, Program
-from ptoc.simulator.residency import hit_fractions
+from ptoc.simulator.program import Program
+from ptoc.simulator.residency import MOST, all_hit, hit_fractions
 from ptoc.simulator.timeline import Timeline
 from ptoc.simulator.work import meanings
 
@@ -27,10 +28,37 @@ from .arguments import Arguments, called, foreign_array, kernel_inputs, kernel_v
 from .compiled import Compiled, compile_source
 from .foreign import foreign_arguments
 from .loading import Source
+from .pricing import prices_of
 from .redundancy import over_cases
-from .result import Result
+from .result import Result, sync_counts
+from .timed_kernel import TimedKernel
 
 MEMORIES = ("ub", "l1", "l0a", "l0b", "l0c", "bias", "scaling")
+
+
+@dataclass
+class Arranged:
+    """A kernel with what it is to be run with.  `compile`: gives the compiled kernel, which time alone may do without.
+
+    `extents`: numbers and, for tensors, bytes, by argument name.  `parameters`: constants that the kernel is compiled for.
+    """
+
+    source: Source
+    chip: Chip
+    compile: Callable[[], Compiled]
+    timed: TimedKernel
+    arguments: Arguments
+    values: dict[str, Any]
+    parameters: dict[str, Any]
+    extents: dict[str, Any]
+
+    def program(self) -> Program:
+        """The streams of the run, with the operands of all commands."""
+        return elaborate(self.compile().simulator_ir, self.timed.name, self.extents, self.arguments.blocks, _integers(self.arguments))
+
+    def fill(self, program: Program) -> None:
+        """Makes the operands of a program that was elaborated for time alone."""
+        fill(self.compile().simulator_ir, self.extents, self.arguments.blocks, _integers(self.arguments), program)
 
 
 @dataclass
@@ -46,31 +74,62 @@ class Prepared:
 def prepare(
     source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str
 ) -> Prepared:
-    """Compiles a source for the values of a run, and elaborates it."""
+    """Compiles a source for the values of a run, and elaborates it with all operands."""
+    arranged = arrange(source, chip, definitions, case, cores, inputs, sync)
+    return Prepared(arranged.compile(), arranged.arguments, arranged.values, arranged.program())
+
+
+def arrange(
+    source: Source,
+    chip: Chip,
+    definitions: dict[str, Any],
+    case: str | None,
+    cores: int | None,
+    inputs: dict[str, np.ndarray],
+    sync: str,
+    values: bool = True,
+    kept: Callable[[dict[str, Any]], TimedKernel | None] = lambda parameters: None,
+) -> Arranged:
+    """Arguments of a run, and the kernel compiled for them.
+
+    values: without, tensors are made only where numbers in them decide control.  kept: gives the timed form of a kernel for parameters,
+    where it is known without compiling.
+    """
+    if source.kernel is None:
+        return _arrange_text(source, chip, definitions, case, cores, inputs, sync)
     kernel = source.kernel
-    if kernel is not None:
-        given = {n: foreign_array(n, str(v), 0) for n, v in definitions.items() if n in kernel.tensors}
-        definitions = {n: v for n, v in definitions.items() if n not in given}
-        inputs = given | inputs
-        values = kernel_values(kernel, case, definitions)
-        blocks = _blocks(kernel, values, cores, chip)
-        compiled = compile_source(source, chip, {k: values[k] for k in kernel.parameters}, sync)
-        _refuse_more_than_chip(compiled, blocks)
-        arguments = _kernel_arguments(compiled, values, inputs, blocks)
-    else:
-        if case is not None:
-            raise ArgumentError(f"{source.file}: a file has no cases; give arguments as -D NAME=VALUE")
-        blocks = 1 if cores is None else cores
-        _refuse_blocks(blocks)
-        compiled = compile_source(source, chip, {}, sync)
-        _refuse_more_than_chip(compiled, blocks)
-        arguments = foreign_arguments(compiled, definitions, blocks, inputs)
-        values = dict(arguments.numbers)
-    program = elaborate(compiled.simulator_ir, compiled.name, _extents(arguments), arguments.blocks, _integers(arguments))
-    return Prepared(compiled, arguments, values, program)
+    given = {n: foreign_array(n, str(v), 0) for n, v in definitions.items() if n in kernel.tensors}
+    definitions = {n: v for n, v in definitions.items() if n not in given}
+    numbers = kernel_values(kernel, case, definitions)
+    blocks = _blocks(kernel, numbers, cores, chip)
+    parameters = {k: numbers[k] for k in kernel.parameters}
+    compiled = partial(compile_source, source, chip, parameters, sync)
+    timed = kept(parameters) or compiled().timed
+    timed.refuse_more_than_chip(blocks)
+    arguments = _kernel_arguments(timed, kernel, numbers, given | inputs, blocks, values)
+    return Arranged(source, chip, compiled, timed, arguments, numbers, parameters, _kernel_extents(kernel, numbers, arguments))
 
 
-def _blocks(kernel: Any, values: dict[str, Any], cores: int | None, chip: Chip) -> int:
+def _arrange_text(
+    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str
+) -> Arranged:
+    if case is not None:
+        raise ArgumentError(f"{source.file}: a file has no cases; give arguments as -D NAME=VALUE")
+    blocks = 1 if cores is None else cores
+    _refuse_blocks(blocks)
+    compiled = compile_source(source, chip, {}, sync)
+    compiled.timed.refuse_more_than_chip(blocks)
+    arguments = foreign_arguments(compiled, definitions, blocks, inputs)
+    return Arranged(source, chip, lambda: compiled, compiled.timed, arguments, dict(arguments.numbers), {}, _extents(arguments))
+
+
+def _kernel_extents(kernel: Kernel, values: dict[str, Any], arguments: Arguments) -> dict[str, Any]:
+    """Numbers by name, and bytes of the tensors, made or not."""
+    sizes = {n: math.prod(kernel.shape(n, values)) * spec.dtype.bytes for n, spec in kernel.tensors.items()}
+    return {**arguments.numbers, **sizes}
+
+
+def _blocks(kernel: Kernel, values: dict[str, Any], cores: int | None, chip: Chip) -> int:
     if cores is None:
         cores = values.get("cores")
     if cores is not None:
@@ -90,22 +149,21 @@ def _refuse_blocks(cores: int) -> None:
         raise ArgumentError(f"--cores must be at least 1; got {cores}")
 
 
-def _refuse_more_than_chip(compiled: Compiled, blocks: int) -> None:
-    """Each block has its cores to itself: more blocks than the chip has cores would be timed as if it had them."""
-    kinds = kernel_functions(compiled.simulator_ir)[compiled.name]
-    kind = "aic" if "aic" in kinds else "aiv"
-    if blocks > compiled.chip.cores(kind):
-        raise ArgumentError(f"{compiled.name}: {blocks} blocks are more than the {compiled.chip.cores(kind)} {kind} cores of {compiled.chip.name}; give --cores")
-
-
-def _kernel_arguments(compiled: Compiled, values: dict[str, Any], inputs: dict[str, np.ndarray], blocks: int) -> Arguments:
-    kernel = compiled.kernel
+def _kernel_arguments(
+    timed: TimedKernel, kernel: Kernel, values: dict[str, Any], inputs: dict[str, np.ndarray], blocks: int, made: bool = True
+) -> Arguments:
+    """The arguments of a Python kernel; with `made` false its tensors only where they are given or hold integers."""
     names = set(inputs) - set(kernel.tensors)
     if names:
         raise ArgumentError(f"kernel {kernel.name} has no tensor '{sorted(names)[0]}'; tensors: {', '.join(kernel.tensors)}")
     for name, spec in kernel.tensors.items():
         refuse_huge(name, kernel.shape(name, values), spec.dtype)
     wanted = {n for n, spec in kernel.tensors.items() if not spec.output}
+    made = made or bool(inputs) or not all(kernel.tensors[n].dtype.is_float for n in wanted)
+    outputs = tuple(n for n, spec in kernel.tensors.items() if spec.output)
+    numbers = {n: values[n] for n in kernel.sizes} | {n: size * blocks for n, size in timed.workspace.items()}
+    if not made:
+        return Arguments(numbers, {}, outputs, blocks)
     arrays = dict(inputs) if wanted <= set(inputs) else {**kernel_inputs(kernel, values), **inputs}
     for name, given in arrays.items():
         shape, array = kernel.shape(name, values), np.asarray(given)
@@ -117,23 +175,9 @@ def _kernel_arguments(compiled: Compiled, values: dict[str, Any], inputs: dict[s
         if array.dtype.kind == "V" and array.dtype.itemsize == dtype.numpy.itemsize:
             array = array.view(dtype.numpy)  # numpy files keep the bytes of bf16 and the like, not their name
         arrays[name] = np.ascontiguousarray(array, dtype=dtype.numpy)
-    outputs = tuple(n for n, spec in kernel.tensors.items() if spec.output)
     for name in outputs:
         arrays[name] = np.zeros(kernel.shape(name, values), kernel.tensors[name].dtype.numpy)
-    numbers = {n: values[n] for n in kernel.sizes} | _workspace(compiled, blocks)
     return Arguments(numbers, arrays, outputs, blocks)
-
-
-def _workspace(compiled: Compiled, blocks: int) -> dict[str, int]:
-    """Bytes of the slot rings that the kernel takes as arguments after its sizes."""
-    from ptoc.dialect.op import plain
-
-    function = next(iter(kernel_functions(compiled.simulator_ir)[compiled.name].values()))
-    if "sim.workspace_bytes_per_block" not in function.attributes:
-        return {}
-    sizes = plain(function.attributes["sim.workspace_bytes_per_block"])
-    names = plain(function.attributes["sim.arg_names"])[-len(sizes) :]
-    return {name: size * blocks for name, size in zip(names, sizes)}
 
 
 def _extents(arguments: Arguments) -> dict[str, Any]:
@@ -146,42 +190,11 @@ def time_program(program: Program, chip: Chip, warm: bool = True, bypass: tuple[
 
     warm: a run like it has left the L2 what it could; bypass: names of tensors that are read past the L2.
     """
-    hits = hit_fractions(program, chip.number("shared.l2_effective"), warm, bypass)
-    crowding = _crowding(program, chip, hits)
-    return schedule(program, _prices(program, chip, hits, crowding), Costs(**sync_costs(chip)._asdict()))
-
-
-Hits = Callable[[int, int], float] | None
-
-
-def _prices(program: Program, chip: Chip, hits: Hits, crowding: Fraction = Fraction(1)) -> list[list[Price | None]]:
-    """The price of every command of work, by stream."""
-    return [
-        [price(chip, _work(c), hits(number, index) if hits else 1.0, crowding) if c.site.kind == "work" else None for index, c in enumerate(stream.commands)]
-        for number, stream in enumerate(program.streams)
-    ]
-
-
-def _work(command: Command) -> tuple[WorkItem, ...]:
-    """The work of a command, without bank conflicts where its two sources lie apart in UB."""
-    if command.site.pipe != "V":
-        return command.work
-    read = [ref.address for name, ref in command.operands if name in command.reads and type(ref) is TileRef and ref.memory == "ub"]
-    return without_conflict(command.work) if len(read) == 2 and apart(*read) else command.work
-
-
-def _crowding(program: Program, chip: Chip, hits: Hits) -> Fraction:
-    """See `pricing.crowding_of`: from the bytes that pass the L2 and the work of the busiest engine."""
-    moved, busiest = 0, 0
-    for stream, prices in zip(program.streams, _prices(program, chip, hits)):
-        busy: dict[str, int] = {}
-        for command, cost in zip(stream.commands, prices):
-            if cost is not None:
-                busy[command.site.pipe] = busy.get(command.site.pipe, 0) + cost.occupancy
-                if cost.shared:
-                    moved += sum(item.bytes for item in command.work if isinstance(item, Transfer))
-        busiest = max(busiest, *busy.values(), 0)
-    return crowding_of(chip, moved, busiest)
+    capacity = chip.number("shared.l2_effective")
+    hits: dict[int, float] = {}
+    if not all_hit(program.memories, capacity, warm, bypass):
+        hits = hit_fractions(accesses_of(program, MOST), program.memories, capacity, warm, bypass)
+    return schedule(program, prices_of(program, hits, partial(price, chip), chip), Costs(**sync_costs(chip)._asdict()))
 
 
 def memories_of(prepared: Prepared) -> Memories:
@@ -205,22 +218,38 @@ def run_compiled(
     sync: str,
 ) -> Result:
     """See api.run."""
-    prepared = prepare(source, chip, definitions, case, cores, inputs, sync)
-    program, kernel = prepared.program, source.kernel
+    arranged = arrange(source, chip, definitions, case, cores, inputs, sync, values=values or checked)
+    if not values and not checked:
+        return run_arranged(arranged, allow_unvalidated)
+    prepared = Prepared(arranged.compile(), arranged.arguments, arranged.values, arranged.program())
     if checked:
-        prove_order(program)
-    timeline = time_program(program, chip)
-    result = Result(prepared.compiled.name, chip, prepared.arguments.blocks, prepared.values, program, timeline)
-    result.allow_unvalidated = allow_unvalidated
-    result.sync = sync_counts(program, checked)
-    if kernel is not None:
-        result.tolerance = kernel.tolerance
-        result.flops = called(kernel, "flops", kernel.flops_function, **prepared.values) if kernel.flops_function else None
+        prove_order(prepared.program)
+    timeline = time_program(prepared.program, chip)
+    result = _result(arranged, prepared.program, timeline, checked, allow_unvalidated)
     if values:
         result.outputs = run_values(prepared, timeline)
         _compare(result, prepared)
         if checked:
             compare_adverse(prepared, result.outputs)
+    return result
+
+
+def run_arranged(arranged: Arranged, allow_unvalidated: bool) -> Result:
+    """Time alone."""
+    arguments = arranged.arguments
+    program, timeline = arranged.timed.simulate(arranged.extents, arguments.blocks, _integers(arguments), lambda: arranged.chip, arranged.fill)
+    return _result(arranged, program, timeline, False, allow_unvalidated)
+
+
+def _result(arranged: Arranged, program: Program, timeline: Timeline, checked: bool, allow_unvalidated: bool) -> Result:
+    """A result without values."""
+    result = Result(arranged.timed.name, arranged.chip, arranged.arguments.blocks, arranged.values, program, timeline)
+    result.allow_unvalidated = allow_unvalidated
+    result.sync = sync_counts(program, checked)
+    kernel = arranged.source.kernel
+    if kernel is not None:
+        result.tolerance = kernel.tolerance
+        result.flops = called(kernel, "flops", kernel.flops_function, **arranged.values) if kernel.flops_function else None
     return result
 
 
@@ -302,13 +331,6 @@ def _wanted(function: Any) -> tuple[str, ...]:
     return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
-def sync_counts(program: Program, checked: bool) -> dict[str, Any]:
-    """Flags (sets and waits) and barriers of the simulator IR; nothing is missing where a check was made; redundancy only in `ptoc check`."""
-    flags = sum(site.kind in ("set", "wait") for site in program.sites)
-    barriers = sum(site.kind == "barrier" for site in program.sites)
-    return {"flags": flags, "barriers": barriers, "missing": 0 if checked else None, "redundant": None}
-
-
 def describe_faults(report: SyncReport) -> list[str]:
     """One line for each missing order, misuse and deadlock."""
     lines = [str(m) for m in report.missing] + list(report.misuse)
@@ -334,7 +356,7 @@ def other_cases(prepared: Prepared) -> Iterator[Program]:
             found.append(values)
     for values in sorted(found, key=lambda v: [v[n] for n in kernel.sizes]):
         blocks = _blocks(kernel, values, None, chip)
-        arguments = _kernel_arguments(prepared.compiled, values, {}, blocks)
+        arguments = _kernel_arguments(prepared.compiled.timed, kernel, values, {}, blocks)
         yield elaborate(prepared.compiled.simulator_ir, prepared.compiled.name, _extents(arguments), blocks, _integers(arguments))
 
 

@@ -72,27 +72,6 @@ def compile_to(
         yield f"wrote {Path(output) / 'golden'}"
 
 
-def describe_result(result: Result) -> str:
-    """A run as readable lines."""
-    facts = result.to_json()
-    arguments = ", ".join(f"{k}={v}" for k, v in facts["arguments"].items())
-    lines = [f"{result.kernel} on {result.chip.name}, {result.blocks} block{'s' if result.blocks != 1 else ''}: {arguments}"]
-    if facts["latency_us"] is None:
-        lines.append("  time      withheld: this chip was never compared with a device (--allow-unvalidated shows it)")
-    else:
-        standing = "" if facts["validated"] is True else f" ({'provisional' if facts['validated'] else 'not validated'})"
-        rate = f", {facts['tflops']:.2f} TFLOP/s" if facts["tflops"] is not None else ""
-        lines.append(f"  latency   {facts['latency_us']:.2f} us{standing}, kernel {facts['kernel_us']:.2f} us, {facts['cycles']} cycles{rate}")
-    lines.append("  engines   " + ", ".join(f"{k} {v:.0%}" for k, v in facts["utilization"].items()))
-    sync = facts["sync"]
-    lines.append(f"  commands  {facts['commands']}; sync: {sync['flags']} sets and waits, {sync['barriers']} barriers" + (f", {sync['missing']} missing" if sync["missing"] is not None else ""))
-    if facts["passed"] is not None:
-        lines.append(f"  values    {'right' if facts['passed'] else 'WRONG'}: largest error {facts['max_abs_error']:.3g}, tolerance {facts['tolerance']:g}")
-    elif result.outputs:
-        lines.append("  values    computed; no reference to compare with: " + ", ".join(f"{n} {list(a.shape)} {a.dtype}" for n, a in result.outputs.items()))
-    return "\n".join(lines)
-
-
 def save_outputs(result: Result, folder: Path) -> None:
     """Writes the outputs as FOLDER/NAME.npy."""
     folder.mkdir(parents=True, exist_ok=True)

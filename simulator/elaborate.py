@@ -1,62 +1,96 @@
 """elaborate(simulator IR, arguments, blocks) = streams of commands with every address, size and flag a number.
 
-Each function of the IR is written out as a Python function once (loops stay loops, arithmetic on integers), which each core then runs:
-commands whose operands are all constants are made once and shared by all their instances.
+Each function of the IR is written out as Python once (loops stay loops, arithmetic on integers): in full, with the operands of every
+command, for values and checks; and as what time sees (`write_time.py`), which cores with alike streams share.
 """
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ptoc.dialect.dtypes import DTYPES
-from ptoc.dialect.errors import ArgumentError, NotSupportedError
+from ptoc.dialect.errors import ArgumentError
 from ptoc.dialect.mlir import func, ir
 from ptoc.dialect.op import plain
 
-from .program import Command, Core, Program, Site, Stream
-from .regions import Memory
-from .registers import written_tensors
+from .program import Codes, Program, Stream
+from .streams import Forms, argument_of, cores_of, loader, program_of_forms, refused
+from .timed import TimeForm
 from .units import assign_units
+from .write_accesses import write_accesses
 from .write_stream import write_stream
-
-Loader = Callable[[Memory, int, str, Site], Any]
+from .write_time import write_time
+from .written import written_tensors
 
 
 def elaborate(
-    module: ir.Module, kernel: str, arguments: dict[str, Any], blocks: int, arrays: dict[str, np.ndarray] | None = None
+    module: ir.Module, kernel: str, arguments: dict[str, Any], blocks: int, arrays: dict[str, np.ndarray] | None = None, timed: bool = False
 ) -> Program:
     """The streams of a run of `kernel` on `blocks` blocks.
 
     arguments: numbers by argument name; tensors are named by the function's arguments and take their extents in bytes from
-    `arguments[name]`.  arrays: contents of integer tensors, for control and addresses that depend on them.
+    `arguments[name]`.  arrays: contents of integer tensors, for control and addresses that depend on them.  timed: make what time sees
+    now, and operands of commands only when they are asked for.
     Raises: ArgumentError where an argument is missing, NotSupportedError where control or an address depends on a computed value.
     """
+    parts = _parts(module, kernel)
+    if timed:
+        operands = partial(fill, module, arguments, blocks, arrays or {})
+        return program_of_forms(time_forms(module, kernel), arguments, blocks, arrays or {}, operands)
+    program = Program(kernel, _arch(module), [], [], {})
+    program.streams += [Stream(core) for core in cores_of(parts, blocks)]
+    _fill(parts, arguments, blocks, arrays or {}, program)
+    return program
+
+
+def time_forms(module: ir.Module, kernel: str) -> Forms:
+    """What time needs of a kernel, written out; plain data."""
+    parts, arch = _parts(module, kernel), _arch(module)
+    forms = Forms(kernel, arch, [], Codes(), {})
+    tensors = written_tensors(list(parts.values()))
+    moves: dict[str, TimeForm | None] = {}
+    for kind, function in parts.items():
+        vectors = 2 if "aic" in parts else 1
+        forms.parts[kind], site_of = write_time(function, arch, forms.table, forms.sites, vectors, tensors)
+        moves[kind] = write_accesses(function, arch, forms.ways, forms.sites, vectors, site_of)
+    forms.moves = moves if all(moves.values()) else None
+    return forms
+
+
+def fill(module: ir.Module, arguments: dict[str, Any], blocks: int, arrays: dict[str, np.ndarray], program: Program) -> None:
+    """Makes the commands of all streams of a program that was elaborated for time alone."""
+    _fill(_parts(module, program.name), arguments, blocks, arrays, program)
+
+
+def _fill(parts: dict[str, func.FuncOp], arguments: dict[str, Any], blocks: int, arrays: dict[str, np.ndarray], program: Program) -> None:
+    """The commands with operands of all streams; sites that are there already are kept."""
+    vectors = 2 if "aic" in parts else 1
+    tensors = written_tensors(list(parts.values()))
+    written, first = {}, 0
+    for kind, function in parts.items():
+        written[kind] = write_stream(function, program.arch, program.sites, vectors, program.hints, written=tensors, first_site=first)
+        first += written[kind].sites
+    values = {kind: [argument_of(name, dtype, arguments, program) for name, dtype in form.arguments] for kind, form in written.items()}
+    load = loader(arrays)
+    for stream in program.streams:
+        core, commands = stream.core, []
+        try:
+            written[core.kind].run(commands.append, core.block, blocks, core.sub, program.memories, load, *values[core.kind])
+        except (ZeroDivisionError, ValueError) as error:
+            raise refused(error, program.name, commands[-1].site if commands else None) from None
+        stream.commands = commands
+    assign_units(program)
+
+
+def _arch(module: ir.Module) -> str:
+    return ir.StringAttr(module.operation.attributes["sim.arch"]).value
+
+
+def _parts(module: ir.Module, kernel: str) -> dict[str, func.FuncOp]:
     functions = kernel_functions(module)
     if kernel not in functions:
         raise ArgumentError(f"the module has no kernel '{kernel}'; it has: {', '.join(functions) or 'none'}")
-    arch = ir.StringAttr(module.operation.attributes["sim.arch"]).value
-    parts = functions[kernel]
-    sites: list[Site] = []
-    program = Program(kernel, arch, [], sites, {})
-    vectors = 2 if "aic" in parts else 1
-    tensors = written_tensors(list(parts.values()))
-    written = {kind: write_stream(function, arch, sites, vectors, program.hints, written=tensors) for kind, function in parts.items()}
-    for block in range(blocks):
-        for kind, (run, names) in written.items():
-            values = [_argument(name, dtype, arguments, program) for name, dtype in names]
-            for sub in range(vectors if kind == "aiv" else 1):
-                commands: list[Command] = []
-                try:
-                    run(commands.append, block, blocks, sub, program.memories, _loader(arrays or {}), *values)
-                except (ZeroDivisionError, ValueError) as error:
-                    if isinstance(error, ValueError) and "range()" not in str(error):
-                        raise
-                    last = f"; it comes after '{commands[-1].site.op}' ({commands[-1].site.location})" if commands else ""
-                    raise ArgumentError(f"kernel {kernel}: a division by zero or a loop of step zero for these arguments ({error}){last}") from None
-                program.streams.append(Stream(Core(kind, block, sub), commands))
-    assign_units(program)
-    return program
+    return functions[kernel]
 
 
 def kernel_functions(module: ir.Module) -> dict[str, dict[str, func.FuncOp]]:
@@ -67,31 +101,3 @@ def kernel_functions(module: ir.Module) -> dict[str, dict[str, func.FuncOp]]:
             name = plain(function.attributes["sim.kernel"]) if "sim.kernel" in function.attributes else function.name.value
             kernels.setdefault(name, {})[plain(function.attributes["sim.core"])] = function
     return {name: dict(sorted(parts.items())) for name, parts in kernels.items()}
-
-
-def _argument(name: str, dtype: str | None, arguments: dict[str, Any], program: Program) -> Any:
-    if name not in arguments:
-        raise ArgumentError(f"kernel {program.name}: argument '{name}' is missing; give it as -D {name}=VALUE")
-    if dtype is None:
-        return arguments[name]
-    program.memories[f"gm:{name}"] = arguments[name]
-    return Memory(f"gm:{name}", 0)
-
-
-def _loader(arrays: dict[str, np.ndarray]) -> Loader:
-    """Reads a number of an integer tensor at elaboration."""
-
-    def load(pointer: Memory, offset: int, dtype: str, site: Site) -> Any:
-        array = arrays.get(pointer.name.removeprefix("gm:"))
-        if array is None:
-            name = pointer.name.removeprefix("gm:")
-            raise NotSupportedError(
-                f"'{site.op}': control or an address depends on '{name}', which no input gives; pass its contents (-D {name}=FILE.npy)", site.location
-            )
-        at = pointer.offset + offset * DTYPES[dtype].bytes
-        data = array.reshape(-1).view(np.uint8)[at : at + DTYPES[dtype].bytes]
-        if data.size != DTYPES[dtype].bytes:
-            raise ArgumentError(f"'{site.op}': element {offset} lies outside of '{pointer.name}'", site.location)
-        return data.view(DTYPES[dtype].numpy)[0].item()
-
-    return load

@@ -4,8 +4,10 @@ A command reads when it starts and its writes become readable when it completes;
 earlier results are visible to its later commands without a barrier, an unfinished one is committed as soon as its pipe needs it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
+
+import numpy as np
 
 from .check_clocks import HAZARDS
 from .check_regions import Regions, Touched
@@ -25,8 +27,8 @@ IN_FLIGHT_MAX = 64
 class Times(Protocol):
     """What the executor needs of a timeline: per stream, the start and the completion of each command."""
 
-    start: list[list[int]]
-    complete: list[list[int]]
+    start: Sequence[Sequence[int]]
+    complete: Sequence[Sequence[int]]
 
 
 def execute(program: Program, timeline: Times, memories: Memories, meanings: Mapping[str, Meaning], needs_barrier: NeedsBarrier) -> None:
@@ -64,7 +66,7 @@ def _events(program: Program, timeline: Times) -> list[tuple[int, bool, int, int
     """(time, is a start, stream, index) of the starts and completions of all work, sorted."""
     events = []
     for number, stream in enumerate(program.streams):
-        start, complete = timeline.start[number], timeline.complete[number]
+        start, complete = (np.asarray(column[number]).tolist() for column in (timeline.start, timeline.complete))
         for index, command in enumerate(stream.commands):
             if command.site.kind == "work":
                 events.append((start[index], True, number, index))

@@ -3,8 +3,13 @@
 Plain data, no MLIR.  Made by `elaborate.py` from the simulator IR; read by the engine, the executor, the checker and the trace.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
+
+import numpy as np
 
 from ptoc.dialect.layout import Ref, TileRef, ViewRef
 from ptoc.machine.work import WorkItem
@@ -61,19 +66,116 @@ class Command(NamedTuple):
         return [value for name, value in self.operands if name in names and isinstance(value, TileRef | ViewRef)]
 
 
-@dataclass(slots=True)
-class Stream:
-    """The commands of one core in program order."""
+class Codes:
+    """The distinct commands of a program as far as time goes: a code stands for (site, flag, work), a chunk for codes in a row."""
 
-    core: Core
-    commands: list[Command]
+    def __init__(self) -> None:
+        self.rows: list[tuple[Site, int, tuple[WorkItem, ...]]] = []
+        self.chunks: list[tuple[int, ...]] = []
+        self._rows: dict[tuple, int] = {}
+        self._chunks: dict[tuple[int, ...], int] = {}
+
+    def code(self, site: Site, flag: int = -1, work: tuple[WorkItem, ...] = ()) -> int:
+        """The code of a command."""
+        key = (site, flag, work)
+        number = self._rows.get(key)
+        if number is None:
+            number = self._rows[key] = len(self.rows)
+            self.rows.append(key)
+        return number
+
+    def chunk(self, codes: tuple[int, ...]) -> int:
+        """The number of a run of codes."""
+        number = self._chunks.get(codes)
+        if number is None:
+            number = self._chunks[codes] = len(self.chunks)
+            self.chunks.append(codes)
+        return number
+
+
+class Track:
+    """What time sees of a stream, shared by the cores whose streams are alike: its codes, and where the iterations of its loops begin.
+
+    `chunks`: numbers of chunks, int32; those that `marks` maps to a loop are empty and stand at the beginning of each iteration.
+    """
+
+    def __init__(self, table: Codes, chunks: np.ndarray, marks: dict[int, int] | None = None) -> None:
+        self.table, self.chunks, self.marks = table, chunks, marks or {}
+
+    @cached_property
+    def offsets(self) -> np.ndarray:
+        """Index of the first command of each chunk, and the number of commands: int64."""
+        lengths = np.fromiter(map(len, self.table.chunks), np.int64, len(self.table.chunks))
+        return np.concatenate(([0], np.cumsum(lengths[self.chunks])))
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """The code of every command in program order: int32."""
+        if not self.chunks.size:
+            return np.zeros(0, np.int32)
+        lengths = np.fromiter(map(len, self.table.chunks), np.int64, len(self.table.chunks))
+        pool = np.fromiter(chain.from_iterable(self.table.chunks), np.int32, int(lengths.sum()))
+        begins = np.cumsum(lengths) - lengths
+        counts = lengths[self.chunks]
+        at = np.arange(int(counts.sum())) + np.repeat(begins[self.chunks] - self.offsets[:-1], counts)
+        return pool[at]
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """How often each code of the table occurs."""
+        counts = np.zeros(len(self.table.rows), np.int64)
+        often = np.bincount(self.chunks, minlength=1)
+        for number in np.flatnonzero(often).tolist():
+            for code in self.table.chunks[number]:
+                counts[code] += often[number]
+        return counts
+
+    @cached_property
+    def used(self) -> np.ndarray:
+        """The codes that occur."""
+        chunks = self.table.chunks
+        return np.unique(np.fromiter((code for chunk in np.unique(self.chunks).tolist() for code in chunks[chunk]), np.int64))
+
+    @property
+    def content(self) -> bytes:
+        """Streams of one table with the same content are the same."""
+        return self.chunks.tobytes()
+
+    def __len__(self) -> int:
+        return int(self.offsets[-1])
+
+
+class Stream:
+    """The commands of one core in program order; `track`: what time sees of them, alike cores share one.
+
+    Of a stream that was elaborated for time alone, `commands` (with operands) are made when they are asked for.
+    """
+
+    __slots__ = ("_commands", "_fill", "core", "track")
+
+    def __init__(self, core: Core, commands: list[Command] | None = None, track: Track | None = None, fill: Callable[[], None] | None = None) -> None:
+        self.core, self._commands, self.track, self._fill = core, commands, track, fill
+
+    @property
+    def commands(self) -> list[Command]:
+        """The commands with their operands."""
+        if self._commands is None:
+            self._fill()
+        return self._commands
+
+    @commands.setter
+    def commands(self, commands: list[Command]) -> None:
+        self._commands = commands
+
+    def __len__(self) -> int:
+        return len(self._commands) if self._commands is not None else len(self.track)
 
 
 @dataclass(slots=True)
 class Program:
     """All streams of a run.  `arch` is "a3" or "a5"; `memories`: bytes of each global memory ("gm:NAME").
 
-    `hints`: what the text says that may explain a deadlock, each beginning with file:line.
+    `hints`: what the text says that may explain a deadlock, each beginning with file:line.  `codes`: the table that the tracks refer to.
     """
 
     name: str
@@ -82,3 +184,4 @@ class Program:
     sites: list[Site]
     memories: dict[str, int] = field(default_factory=dict)
     hints: list[str] = field(default_factory=list)
+    codes: Codes | None = None

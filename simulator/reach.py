@@ -16,8 +16,8 @@ from . import regions
 from .elaborate import kernel_functions
 from .program import Command
 from .regions import Memory
-from .registers import written_tensors
 from .write_stream import write_stream
+from .written import written_tensors
 
 MOST_COMMANDS = 1 << 18
 """Commands after which a trial counts as too long to be meant."""
@@ -52,7 +52,7 @@ class Trials:
         checked = {"TileRef": _tile, "part": _part, "reshape": _reshape, "slice_": _slice, "work_of": _no_work}
         tensors = written_tensors(list(parts.values()))
         self._parts = {kind: write_stream(function, arch, [], self._vectors, [], checked, tensors) for kind, function in parts.items()}
-        self.arguments = next(iter(self._parts.values()))[1]
+        self.arguments = next(iter(self._parts.values())).arguments
         self.sizes = sorted({name for function in parts.values() for name in _size_arguments(function)})
 
     def reach(self, numbers: dict[str, Any], blocks: int, load: Callable[..., Any] | None = None) -> Reach:
@@ -79,7 +79,7 @@ class Trials:
             return load(pointer, offset, dtype, site) if load is not None else 0
 
         for block in range(blocks):
-            for kind, (run, arguments) in self._parts.items():
+            for kind, (run, arguments, _) in self._parts.items():
                 values = [Memory(f"gm:{name}", 0) if dtype else numbers[name] for name, dtype in arguments]
                 for sub in range(self._vectors if kind == "aiv" else 1):
                     run(append, block, blocks, sub, {}, read, *values)

@@ -4,9 +4,14 @@ start: the command is at the head of its queue and its queue is free; end: the q
 complete: flags, barriers and readers see the result (latency).  For a wait, start is when it began to hold its queue.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from .costs import CROSS_CORE_FLAGS
 from .program import Command, Core, Program, Site
 
 #: Queues of a core in the order in which ties are broken and tracks are drawn; S is the scalar unit itself.
@@ -54,25 +59,30 @@ def pair_flags(commands: list[Command]) -> list[int]:
     return partner
 
 
-@dataclass(slots=True)
+@dataclass
 class Timeline:
-    """Times of all commands of `program`, one list per stream, in femtoseconds from the launch of the kernel.
+    """Times of all commands of `program`, one array per stream, in femtoseconds from the launch of the kernel; alike cores share arrays.
 
-    `links`: flags first (by stream, by set), then cross-core signals in the order in which their waits ended.
     `counters`: cross-core signals that nobody awaited, (core, flag) -> number; a legal rest, shown in reports.
     """
 
     program: Program
-    start: list[list[int]]
-    end: list[list[int]]
-    complete: list[list[int]]
-    links: list[Link] = field(default_factory=list)
+    start: Sequence[np.ndarray]
+    end: Sequence[np.ndarray]
+    complete: Sequence[np.ndarray]
     counters: dict[tuple[Core, int], int] = field(default_factory=dict)
+    plan: Any = field(default=None, repr=False)
 
-    @property
+    @cached_property
     def makespan(self) -> int:
         """Completion of the last command, in fs; 0 without commands."""
-        return max((max(times) for times in self.complete if times), default=0)
+        alone = {id(times): times for times in self.complete}
+        return max((int(times.max()) for times in alone.values() if len(times)), default=0)
+
+    @cached_property
+    def links(self) -> list[Link]:
+        """Which set or signal released which wait: flags by stream and set, then cross-core signals in the order in which their waits ended."""
+        return find_links(self)
 
     def busy(self) -> dict[tuple[Core, str], int]:
         """fs in which (core, pipe) was occupied by work; waits, flags and barriers do not count.
@@ -80,12 +90,39 @@ class Timeline:
         A queue runs one command at a time, so the union of the occupancies is their sum.
         """
         result: dict[tuple[Core, str], int] = {}
-        for stream, start, end in zip(self.program.streams, self.start, self.end):
-            for command, begin, finish in zip(stream.commands, start, end):
-                if command.site.kind == "work":
-                    key = (stream.core, command.site.pipe)
-                    result[key] = result.get(key, 0) + finish - begin
+        known: dict[int, dict[str, int]] = {}
+        for number, stream in enumerate(self.program.streams):
+            key = number if self.plan is None else self.plan.stands_for[number]
+            if key not in known:
+                known[key] = self.occupied(number)
+            result |= {(stream.core, pipe): fs for pipe, fs in known[key].items()}
         return result
+
+    def occupied(self, number: int) -> dict[str, int]:
+        """Pipe to the time that one core's work occupied it, in the order of first use."""
+        sites, rows = self._sites(number)
+        taken = self.end[number] - self.start[number]
+        result: dict[str, int] = {}
+        for row, site in enumerate(sites):
+            if site.kind == "work":
+                result[site.pipe] = result.get(site.pipe, 0) + int(taken[rows == row].sum())
+        return result
+
+    def _sites(self, number: int) -> tuple[list[Site], np.ndarray]:
+        """The sites of one stream in the order of first use, and for each command the number of its site in that list."""
+        if self.plan is not None:
+            codes = self.plan.tracks[self.plan.stands_for[number]].codes
+            used, at, inverse = np.unique(codes, return_index=True, return_inverse=True)
+            sites = [self.plan.table.rows[code][0] for code in used.tolist()]
+        else:
+            commands = self.program.streams[number].commands
+            numbers: dict[Site, int] = {}
+            inverse = np.array([numbers.setdefault(command.site, len(numbers)) for command in commands], np.int64)
+            sites, at = list(numbers), np.arange(len(numbers))
+        by_use = np.argsort(at, kind="stable")
+        rank = np.empty(len(sites), np.int64)
+        rank[by_use] = np.arange(len(sites))
+        return [sites[k] for k in by_use.tolist()], rank[inverse] if len(sites) else inverse
 
     def utilization(self) -> dict[str, Utilization]:
         """Pipe -> busy fraction of the makespan (busiest core, average over the cores with work on that pipe), in the order of PIPES."""
@@ -97,11 +134,60 @@ class Timeline:
 
     def order(self) -> list[tuple[int, int]]:
         """All commands as (stream number, index), sorted by (start, stream, pipe in the order of PIPES, index)."""
-        rank = {site: PIPES.index(queue_of(site, self.program.arch)) for site in self.program.sites}
-        keys = [
-            (begin, number, rank[command.site], index)
-            for number, (stream, start) in enumerate(zip(self.program.streams, self.start))
-            for index, (command, begin) in enumerate(zip(stream.commands, start))
-        ]
+        keys = []
+        for number, start in enumerate(self.start):
+            sites, rows = self._sites(number)
+            rank = [PIPES.index(queue_of(site, self.program.arch)) for site in sites]
+            keys += [(begin, number, rank[row], index) for index, (begin, row) in enumerate(zip(start.tolist(), rows.tolist()))]
         keys.sort()
         return [(number, index) for _, number, _, index in keys]
+
+    @staticmethod
+    def of_plan(plan: Any, start: np.ndarray, end: np.ndarray, complete: np.ndarray) -> "Timeline":
+        """The timeline of a plan's columns."""
+        columns = [[], [], []]
+        for column, times in zip(columns, (start, end, complete)):
+            parts = [times[low:high] for low, high in zip(plan.first[:-1].tolist(), plan.first[1:].tolist())]
+            column += [parts[simulated] for simulated in plan.stands_for]
+        return Timeline(plan.program, *columns, unawaited(plan), plan)
+
+
+def unawaited(plan: Any) -> dict[tuple[Core, int], int]:
+    """Cross-core signals that nobody awaited."""
+    result = {}
+    for number, stream in enumerate(plan.program.streams):
+        receiver = plan.stands_for[number]
+        awaits = np.bincount(plan.table.flag[plan.code[plan.awaits_of(receiver)]], minlength=CROSS_CORE_FLAGS)
+        for flag in range(CROSS_CORE_FLAGS):
+            signals = [int(plan.signal_start[s * CROSS_CORE_FLAGS + flag + 1] - plan.signal_start[s * CROSS_CORE_FLAGS + flag]) for s in plan.peers[receiver]]
+            if signals and max(signals) > awaits[flag]:
+                result[stream.core, flag] = max(signals) - int(awaits[flag])
+    return result
+
+
+def find_links(timeline: Timeline) -> list[Link]:
+    """See Timeline.links."""
+    streams = timeline.program.streams
+    links: list[Link] = []
+    for number, stream in enumerate(streams):
+        commands = stream.commands
+        links += [
+            Link((number, index), (number, wait))
+            for index, wait in enumerate(pair_flags(commands))
+            if wait >= 0 and commands[index].site.kind == "set"
+        ]
+    taken: list[tuple[int, int, int, list[Link]]] = []
+    for receiver, stream in enumerate(streams):
+        senders = [n for n, s in enumerate(streams) if s.core.block == stream.core.block and (s.core.kind == "aic") != (stream.core.kind == "aic")]
+        for flag in range(CROSS_CORE_FLAGS):
+            awaits = _crossing(timeline, receiver, "await", flag, timeline.end)
+            for sender, signals in zip(senders, [_crossing(timeline, sender, "signal", flag, timeline.complete) for sender in senders]):
+                taken += [(time, receiver, index, sender, raised) for (time, index), (_, raised) in zip(awaits, signals)]
+    taken.sort()
+    return links + [Link((sender, raised), (receiver, index)) for _, receiver, index, sender, raised in taken]
+
+
+def _crossing(timeline: Timeline, number: int, kind: str, flag: int, times: list[np.ndarray]) -> list[tuple[int, int]]:
+    """(time, index) of one core's signals or awaits of a flag, in the order of time."""
+    commands = timeline.program.streams[number].commands
+    return sorted((int(times[number][i]), i) for i, c in enumerate(commands) if c.flag == flag and c.site.kind == kind)

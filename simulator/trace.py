@@ -22,9 +22,10 @@ def trace_events(timeline: Timeline, program: Program) -> Iterator[dict]:
     """
     yield from _metadata(program)
     threads = {site: PIPES.index(queue_of(site, program.arch)) for site in program.sites}
+    columns = [[times.tolist() for times in column] for column in (timeline.start, timeline.end, timeline.complete)]
     for number, stream in enumerate(program.streams):
         for index, command in enumerate(stream.commands):
-            start, end = timeline.start[number][index], timeline.end[number][index]
+            start, end, complete = (column[number][index] for column in columns)
             yield {
                 "name": command.site.op,
                 "cat": command.site.kind,
@@ -33,15 +34,15 @@ def trace_events(timeline: Timeline, program: Program) -> Iterator[dict]:
                 "dur": (end - start) / FS_PER_US,
                 "pid": number,
                 "tid": threads[command.site],
-                "args": _arguments(command, timeline.complete[number][index]),
+                "args": _arguments(command, complete),
             }
     for identity, (source, target) in enumerate(timeline.links):
         site = program.streams[source[0]].commands[source[1]].site
-        raised = timeline.complete[source[0]][source[1]]
-        held = timeline.start[target[0]][target[1]]
+        raised = columns[2][source[0]][source[1]]
+        held = columns[0][target[0]][target[1]]
         kind = "flag" if site.kind == "set" else "signal"
         common = {"name": site.channel or kind, "cat": kind, "id": identity}
-        yield {**common, "ph": "s", "ts": timeline.start[source[0]][source[1]] / FS_PER_US, "pid": source[0], "tid": threads[site]}
+        yield {**common, "ph": "s", "ts": columns[0][source[0]][source[1]] / FS_PER_US, "pid": source[0], "tid": threads[site]}
         waiter = program.streams[target[0]].commands[target[1]].site
         yield {**common, "ph": "f", "bp": "e", "ts": max(held, raised) / FS_PER_US, "pid": target[0], "tid": threads[waiter]}
 

@@ -4,17 +4,16 @@ Values that are known when writing (constants, and what is computed from constan
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ptoc.dialect.errors import NotSupportedError
-from ptoc.dialect.layout import TileRef, ViewRef
 from ptoc.dialect.mlir import func, ir
 from ptoc.dialect.op import PtoOp, location_of, plain
 
-from . import regions
 from .channel import Channel
 from .program import Command, Site
-from .registers import COMPARED, LAZY, Register, chosen, fetched, lazily, settled
+from .registers import LAZY
+from .timed import scope_of_regions, works
 from .work import narrowed, op_class, work_of
 
 BINARY = {
@@ -47,35 +46,46 @@ class Folded:
         self.value, self.name = value, name
 
 
-def write_stream(
-    function: func.FuncOp, arch: str, sites: list[Site], vectors: int, hints: list[str], instead: dict[str, Any] | None = None, written: frozenset[str] = frozenset()
-) -> tuple[Callable[..., None], list[tuple[str, str | None]]]:
-    """(run, arguments): run(append, block, blocks, sub, memories, load, *values) appends one core's commands.
+class Written(NamedTuple):
+    """A function written out: `run`; (name, element type or None for a number) of its arguments; the number of its sites."""
 
-    arguments: (name, element type or None for a number) of each.  New sites are added to `sites`, what may explain a deadlock to `hints`.
-    `memories` takes the bytes of on-chip rings by name.  `instead`: functions on regions that replace the ordinary ones.  `written`:
+    run: Callable[..., None]
+    arguments: list[tuple[str, str | None]]
+    sites: int
+
+
+def write_stream(
+    function: func.FuncOp, arch: str, sites: list[Site], vectors: int, hints: list[str], instead: dict[str, Any] | None = None, written: frozenset[str] = frozenset(),
+    first_site: int | None = None,
+) -> Written:
+    """run(append, block, blocks, sub, memories, load, *values) appends one core's commands.
+
+    New sites are added to `sites`, what may explain a deadlock to `hints`.
+    `first_site`: number of the function's first site, where another form of it has made them.  `memories` takes the bytes of on-chip
+    rings by name.  `instead`: functions on regions that replace the ordinary ones.  `written`:
     global memories that the kernel writes.
     """
-    writer = _Writer(arch, sites, vectors, hints)
+    writer = Writer(arch, sites, vectors, hints, first_site)
     writer.scope |= {"written": written, **(instead or {})}
     return writer.write(function)
 
 
-class _Writer:
-    def __init__(self, arch: str, sites: list[Site], vectors: int, hints: list[str]) -> None:
+class Writer:
+    """Writes one function out, line by line; a method for each op that is not arithmetic."""
+    def __init__(self, arch: str, sites: list[Site], vectors: int, hints: list[str], first_site: int | None = None) -> None:
         self.arch, self.sites, self.vectors, self.hints = arch, sites, vectors, hints
+        self.first_site = len(sites) if first_site is None else first_site
         self.lines: list[str] = []
         self.depth = 1
         self.values: dict[ir.Value, str | Folded] = {}
         self.scope: dict[str, Any] = {
-            "Command": Command, "TileRef": TileRef, "ViewRef": ViewRef, "Channel": Channel, "work_of": work_of, "narrowed": narrowed,
-            "Register": Register, "fetched": fetched, "settled": settled, "lazily": lazily, "chosen": chosen, "COMPARED": COMPARED,
-            **{n: getattr(regions, n) for n in ("part", "reshape", "view", "slice_", "advance", "quotient", "remainder", "Memory", "ring_memory", "Ids")},
+            **scope_of_regions(), "Command": Command, "Channel": Channel, "work_of": work_of, "narrowed": narrowed, "works": works,
         }  # fmt: skip
-        self.count = 0
+        self.count = self.site_count = 0
         self.fetches = False
 
-    def write(self, function: func.FuncOp) -> tuple[Callable[..., None], list[tuple[str, str | None]]]:
+    def write(self, function: func.FuncOp) -> Written:
+        """The function, compiled."""
         block = function.entry_block
         self.fetches = "sim.fetch" in str(function)
         names = plain(function.attributes["sim.arg_names"]) if "sim.arg_names" in function.attributes else []
@@ -83,23 +93,26 @@ class _Writer:
         for i, argument in enumerate(block.arguments):
             name = names[i] if i < len(names) else f"arg{i}"
             self.values[argument] = f"a{i}"
-            arguments.append((name, _element(argument.type)))
+            arguments.append((name, element_of(argument.type)))
         self.block(block)
         head = ", ".join(["append", "block", "blocks", "sub", "memories", "load", *[f"a{i}" for i in range(len(arguments))]])
         source = "\n".join([f"def stream({head}):", *self.lines, "    return None"])
         exec(compile(source, f"<stream {function.name.value}>", "exec"), self.scope)
-        return self.scope["stream"], arguments
+        return Written(self.scope["stream"], arguments, self.site_count)
 
     # values
 
     def line(self, text: str) -> None:
+        """Adds a line at the present depth."""
         self.lines.append("    " * self.depth + text)
 
     def name(self, stem: str) -> str:
+        """A new name."""
         self.count += 1
         return f"{stem}{self.count}"
 
     def fold(self, value: Any) -> Folded:
+        """A value that is known now, with a name for it."""
         if type(value) in (int, bool):
             return Folded(value, repr(value) if value >= 0 else f"({value!r})")
         name = self.name("K")
@@ -107,13 +120,16 @@ class _Writer:
         return Folded(value, name)
 
     def text(self, value: ir.Value) -> str:
+        """What stands for a value in the written code."""
         known = self.values[value]
         return known.name if isinstance(known, Folded) else known
 
     def texts(self, values: Any) -> list[str]:
+        """What stands for some values."""
         return [self.text(v) for v in values]
 
     def known(self, *values: ir.Value) -> bool:
+        """True if all values are known now."""
         return all(isinstance(self.values[v], Folded) for v in values)
 
     def define(self, result: ir.Value, expression: str, inputs: list[ir.Value]) -> None:
@@ -126,17 +142,22 @@ class _Writer:
         self.values[result] = name
 
     def site(self, op: ir.Operation, kind: str, name: str, pipe: str, **facts: Any) -> str:
-        site = Site(len(self.sites), kind, name, pipe, location_of(op), **facts)
-        self.sites.append(site)
-        return self.fold(site).name
+        """A site of the program; one that another form of this function has made is taken."""
+        number = self.first_site + self.site_count
+        self.site_count += 1
+        if number == len(self.sites):
+            self.sites.append(Site(number, kind, name, pipe, location_of(op), **facts))
+        return self.fold(self.sites[number]).name
 
     # structure
 
     def block(self, block: ir.Block) -> None:
+        """Writes the ops of a block."""
         for op in block.operations:
             self.op(op.operation)
 
     def op(self, op: ir.Operation) -> None:
+        """Writes one op."""
         if self.fetches and op.name in SETTLED:
             self.settle(list(op.operands)[SETTLED[op.name]], location_of(op))
         stem = op.name.replace(".", "_")
@@ -172,6 +193,7 @@ class _Writer:
         self.define(op.results[0], f"lazily(COMPARED[{sign!r}], {a}, {b})" if self.fetches else f"{a} {sign} {b}", list(op.operands))
 
     def results(self, op: ir.Operation) -> list[str]:
+        """New names for the results of an op."""
         names = [self.name("v") for _ in op.results]
         self.values.update(zip(op.results, names))
         return names
@@ -190,6 +212,7 @@ class _Writer:
         self.depth -= 1
 
     def assign(self, targets: list[str], values: list[ir.Value]) -> None:
+        """Writes an assignment of all at once."""
         if targets:
             self.line(f"{', '.join(targets)} = {', '.join(self.texts(values))}")
 
@@ -269,7 +292,7 @@ class _Writer:
         sizes = plain(op.attributes["operandSegmentSizes"])
         first, *rest = self.texts(op.operands)
         left, right = rest[: sizes[1]], rest[sizes[1] :]
-        return first, _tuple(left), _tuple(right)
+        return first, tuple_text(left), tuple_text(right)
 
     def _sim_view(self, op: ir.Operation) -> None:
         pointer, sizes, strides = self._lists(op)
@@ -299,19 +322,24 @@ class _Writer:
 
     def command(self, op: ir.Operation) -> tuple[str, str, str, str, str]:
         """Site, work, operands, reads and writes of a command, as text."""
-        facts = {name: plain(attr) for name, attr in op.attributes.items() if name != "attributes"}
-        inner = op.attributes["attributes"] if "attributes" in op.attributes else {}
-        attributes = {named.name: plain(named.attr) for named in inner} if inner else {}
+        facts, attributes = self.attributes_of(op)
         site = self.site(op, "work", facts["op"], facts["pipe"], attributes=attributes)
-        operands = _tuple([f"({name!r}, {self.text(v)})" for name, v in zip(facts["names"], op.operands)])
+        operands = tuple_text([f"({name!r}, {self.text(v)})" for name, v in zip(facts["names"], op.operands)])
         cls = op_class(facts["op"])
         if cls.narrow.__func__ is not PtoOp.narrow.__func__:
             if self.fetches:
                 self.settle([v for name, v in zip(facts["names"], op.operands) if name in PLACES], location_of(op))
             operands = self.narrowed(site, operands, op)
             facts["reads"] = [name for name in facts["reads"] if name not in cls.partial]
-        work = f"work_of({site}, {facts['work']!r}, {operands})"
-        return site, work, operands, _tuple(map(repr, facts["reads"])), _tuple(map(repr, facts["writes"]))
+        work = f"work_of({site}, {facts['work']!r}, {operands}, {tuple_text(map(repr, facts['reads']))})"
+        return site, work, operands, tuple_text(map(repr, facts["reads"])), tuple_text(map(repr, facts["writes"]))
+
+    @staticmethod
+    def attributes_of(op: ir.Operation) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The facts of a command, and the attributes of its op."""
+        facts = {name: plain(attr) for name, attr in op.attributes.items() if name != "attributes"}
+        inner = op.attributes["attributes"] if "attributes" in op.attributes else {}
+        return facts, {named.name: plain(named.attr) for named in inner} if inner else {}
 
     def narrowed(self, site: str, operands: str, op: ir.Operation) -> str:
         """The operands with each region cut to what the command touches."""
@@ -326,11 +354,15 @@ class _Writer:
         """Appends a command; one made of constants alone is made once."""
         self.line(f"append({self.fold(eval(expression, self.scope)).name if known else expression})")
 
-    def _flag(self, op: ir.Operation, kind: str) -> None:
+    def flag_site(self, op: ir.Operation, kind: str) -> str:
+        """The site of a set or wait."""
         pipe, peer = plain(op.attributes["pipe"]), plain(op.attributes["peer"])
         if kind == "wait":
             pipe, peer = peer, pipe
-        site = self.site(op, kind, f"{kind}_flag", pipe, peer=peer, **self.stated_unit(op))
+        return self.site(op, kind, f"{kind}_flag", pipe, peer=peer, **self.stated_unit(op))
+
+    def _flag(self, op: ir.Operation, kind: str) -> None:
+        site = self.flag_site(op, kind)
         self.append(f"Command({site}, {self.text(op.operands[0])})", self.known(op.operands[0]))
 
     @staticmethod
@@ -416,11 +448,12 @@ class _Writer:
         self.line(f"{channel}.release(append, {command})")
 
 
-def _tuple(parts: Any) -> str:
+def tuple_text(parts: Any) -> str:
+    """A tuple of texts, as text."""
     parts = list(parts)
     return f"({', '.join(parts)},)" if parts else "()"
 
 
-def _element(type_: ir.Type) -> str | None:
+def element_of(type_: ir.Type) -> str | None:
     """Element type of a !sim.memory argument, None for a number."""
     return ir.StringAttr(type_.params[0]).value if isinstance(type_, ir.DynamicType) else None

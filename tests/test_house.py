@@ -39,8 +39,8 @@ MAY_IMPORT = {
 FOLDERS = {folder: ROOT / folder for folder in MAY_IMPORT} | {"fidelity": ROOT / "benchmarks" / "fidelity"}
 """Where the sources of a package stand."""
 
-FOREIGN = {"numpy", "jinja2", "yaml", "pydantic", "click", "ml_dtypes", "mlir", "torch_mlir"}
-WHERE_FOREIGN = {"jinja2": {"codegen"}, "yaml": {"machine", "ptoc"}, "pydantic": {"machine"}, "click": {"ptoc"}, "ml_dtypes": {"dialect"}}
+FOREIGN = {"numpy", "jinja2", "yaml", "pydantic", "click", "ml_dtypes", "mlir", "torch_mlir", "numba"}
+WHERE_FOREIGN = {"jinja2": {"codegen"}, "yaml": {"machine", "ptoc"}, "pydantic": {"machine"}, "click": {"ptoc"}, "ml_dtypes": {"dialect"}, "numba": {"simulator"}}
 """Packages that one folder alone needs."""
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from ptoc.dialect.errors import ChipError
 from ptoc.machine.chip import load_chip
-from ptoc.machine.pricing import Price, crowding_of, item_cycles, price, sync_costs
+from ptoc.machine.l2 import crowding_of
+from ptoc.machine.pricing import Price, item_cycles, price, sync_costs
 from ptoc.machine.work import Cube, Link, Scalar, Sdma, Transfer, Vector
 
 B1 = load_chip("ascend910b1")

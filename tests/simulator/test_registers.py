@@ -8,7 +8,8 @@ from ptoc.dialect.errors import NotSupportedError
 from ptoc.loading import Source
 from ptoc.machine.chip import load_chip
 from ptoc.running import run_compiled
-from ptoc.simulator.registers import Register, fetched, lazily, settled, written_tensors
+from ptoc.simulator.registers import Register, fetched, lazily, settled
+from ptoc.simulator.written import written_tensors
 
 TEXT = """
 func.func @k(%x: !pto.ptr<DTYPE>, %y: !pto.ptr<DTYPE>) {

@@ -76,7 +76,7 @@ def test_a_failed_write_leaves_the_old_file(run, tmp_path):
     timeline, program = run
     path = tmp_path / "a.json"
     path.write_text("old")
-    timeline.end[1].pop()
+    timeline.end[1] = timeline.end[1][:-1]
     with pytest.raises(IndexError):
         write_trace(timeline, program, path)
     assert path.read_text() == "old"
