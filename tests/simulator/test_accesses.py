@@ -24,7 +24,7 @@ def arranged(kernel: Kernel | str, sizes: dict, cores: int, chip=CHIP):
     return arrange(source, chip, dict(sizes), None, cores, {}, "insert", values=False)
 
 
-@pytest.mark.parametrize("kernel, sizes, cores", RUNS)
+@pytest.mark.parametrize(("kernel", "sizes", "cores"), RUNS)
 @pytest.mark.parametrize("most", [10**6, 50])
 def test_access_forms_give_what_commands_touch(kernel, sizes, cores, most):
     one = arranged(kernel, sizes, cores)
@@ -38,7 +38,7 @@ def test_access_forms_give_what_commands_touch(kernel, sizes, cores, most):
         assert [(seen.ways[w], *rest) for w, *rest in mine.tolist()] == [(done.ways[w], *rest) for w, *rest in theirs.tolist()]
 
 
-@pytest.mark.parametrize("kernel, sizes, cores", RUNS)
+@pytest.mark.parametrize(("kernel", "sizes", "cores"), RUNS)
 @pytest.mark.parametrize("part", [0.3, 0.9, 3.0])
 def test_both_forms_take_the_same_time(kernel, sizes, cores, part, small_l2):
     one = arranged(kernel, sizes, cores)
