@@ -1,10 +1,14 @@
-"""What all tests share: a cache of their own."""
+"""What all tests share: a cache of their own, and random examples that are the same in each run."""
 
 import os
 
 import pytest
+from hypothesis import settings
 
 from ptoc.simulator import cache
+
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session", autouse=True)
