@@ -81,6 +81,8 @@ def _kernel(function: func.FuncOp, launched: bool, functions: list[func.FuncOp],
     if list(function.type.results):
         raise NotSupportedError("a kernel that returns values has no C++ form", source_of(function))
     w.lines, w.taken, w.depth, w.numbers = [], {FFTS, *HOST_NAMES}, 1, 0
+    attributes = function.operation.attributes
+    w.vector_cores = ir.IntegerAttr(attributes["pto.vector_cores"]).value if "pto.vector_cores" in attributes else 2
     block = function.body.blocks[0]
     parameters = tuple(_parameter(function, number, argument, w) for number, argument in enumerate(block.arguments))
     ops = list(_walk(function.operation))

@@ -1,6 +1,6 @@
 """Slot pipes in C++: the library's `TPipe` objects and its TALLOC, TPUSH, TPOP, TFREE on tiles or on views of slots.
 
-Source: pto-isa 3186c381, include/pto/common/fifo.hpp (Direction, TileSplitAxis), include/pto/npu/a2a3/{TPush,TPop,TAlloc,TFree}.hpp.
+Source: pto-isa 3186c381, include/pto/common/fifo.hpp (Direction, TileSplitAxis), include/pto/npu/{a2a3,a5}/{TPush,TPop,TAlloc,TFree}.hpp.
 """
 
 from typing import Any
@@ -9,17 +9,21 @@ from ptoc.dialect import types as t
 from ptoc.dialect.errors import NotSupportedError
 from ptoc.dialect.mlir import ir
 from ptoc.dialect.op import Record, record
+from ptoc.dialect.ops import pipe_values as v
 from ptoc.dialect.ops import pipes as p
+from ptoc.dialect.pipe_facts import C2V, SPLITS, V2C, library_period
 
 from . import tiles, views
 from .structure import emit_op
 from .writer import GmView, Writer, origin_of, source_of
 
-DIRECTIONS = {1: "DIR_C2V", 2: "DIR_V2C", 3: "DIR_BOTH"}
+DIRECTIONS = {C2V: "DIR_C2V", V2C: "DIR_V2C", C2V | V2C: "DIR_BOTH"}
+ON_CPU = "__CPU_SIM"
+"""What the library's CPU build defines."""
 
 
-@emit_op.register(p.InitializeL2g2lPipe)
-@emit_op.register(p.InitializeL2lPipe)
+@emit_op.register(v.InitializeL2g2lPipe)
+@emit_op.register(v.InitializeL2lPipe)
 def _(op: Any, w: Writer) -> None:
     rec = record(op.operation)
     facts = rec.attributes
@@ -27,15 +31,15 @@ def _(op: Any, w: Writer) -> None:
     if missing:
         raise NotSupportedError(f"a pipe without {missing[0]} has no C++ form: run 'lower-pipes' first", source_of(op))
     slots = facts["slot_num"]
-    period = facts.get("sync_period", p.library_period(slots))
-    if period != p.library_period(slots):
+    period = facts.get("sync_period", library_period(slots))
+    if period != library_period(slots):
         raise NotSupportedError(
-            f"sync_period {period} of {slots} slots is simulated only: the library acknowledges every {p.library_period(slots)} slots",
+            f"sync_period {period} of {slots} slots is simulated only: the library acknowledges every {library_period(slots)} slots",
             source_of(op),
         )
     template = [
         facts["flag_base"],
-        f"Direction::{DIRECTIONS[facts['dir_mask']]}",
+        f"Direction::{_direction(rec, w)}",
         facts["slot_size"],
         slots,
         facts.get("local_slot_num", slots),
@@ -46,7 +50,9 @@ def _(op: Any, w: Writer) -> None:
     kind = w.alias(text, label, "flags from, direction, bytes of a slot, slots, slots on chip, not split")
     result = rec.results["pipe_handle"]
     name = w.name(result, facts.get("name", "pipe"))
-    local, peer = (w.of(rec.operands[k]) if k in rec.operands else "0" for k in ("local_addr", "peer_local_addr"))
+    ways = [way for way in (C2V, V2C) if facts["dir_mask"] & way]
+    buffers = {way: rec.cls.buffer(rec, way) for way in ways}
+    local, peer = (w.of(buffers[way]) if buffers.get(way) is not None else "0" for way in (C2V, V2C))
     w.types[result] = kind
     remark = f"{slots} slots of {facts['slot_size']} bytes; on chip at {local} (vector side), {peer} (cube side)"
     w.line(
@@ -54,8 +60,22 @@ def _(op: Any, w: Writer) -> None:
     )
 
 
+def _direction(rec: Record, w: Writer) -> str:
+    """The library's name of where a pipe goes and where its slots lie.  Raises NotSupportedError where the library's own form is broken."""
+    both = rec.attributes["dir_mask"] == C2V | V2C
+    if both and not rec.cls.on_chip and w.chip.arch == "a5":
+        raise NotSupportedError(
+            "a pipe of both directions through global memory has no C++ for a5: the library's DIR_BOTH_GM moves no tile; use two one-way pipes", rec.location
+        )
+    if both and any(use.owner.operation.name == v.TAlloc.OPERATION_NAME for use in rec.results["pipe_handle"].uses):
+        raise NotSupportedError(
+            "views of slots of a pipe of both directions have no C++: the library gives both directions the same slots; use two one-way pipes", rec.location
+        )
+    return DIRECTIONS[rec.attributes["dir_mask"]] + ("_GM" if w.chip.arch == "a5" and not rec.cls.on_chip else "")
+
+
 @emit_op.register
-def _(op: p.DeclareTile, w: Writer) -> None:
+def _(op: v.DeclareTile, w: Writer) -> None:
     rec = record(op.operation)
     tile = rec.types["tile"]
     valid = tiles.valid_sizes(tile, rec.operands.get("valid_row"), rec.operands.get("valid_col"), w, op)
@@ -63,7 +83,7 @@ def _(op: p.DeclareTile, w: Writer) -> None:
 
 
 @emit_op.register
-def _(op: p.DeclareGlobal, w: Writer) -> None:
+def _(op: v.DeclareGlobal, w: Writer) -> None:
     rec = record(op.operation)
     value, kind = rec.results["entry"], rec.types["entry"]
     if None in kind.shape:
@@ -90,19 +110,27 @@ def _split_of(entry: ir.Value) -> int:
     return uses[0].attributes.get("split", 0) if uses else 0
 
 
-@emit_op.register(p.TAlloc)
-@emit_op.register(p.TPush)
-@emit_op.register(p.TPop)
-@emit_op.register(p.TFree)
+@emit_op.register(v.TAlloc)
+@emit_op.register(v.TPush)
+@emit_op.register(v.TPop)
+@emit_op.register(v.TFree)
 def _(op: Any, w: Writer) -> None:
     rec = record(op.operation)
     pipe = rec.operands["pipe_handle"]
     what = rec.operands.get("entry", rec.operands.get("tile"))
-    split = f"TileSplitAxis::{p.SPLITS[rec.attributes.get('split', 0)]}"
+    if rec.cls.role == "free" and what is not None and isinstance(t.of(what.type), t.Tile):
+        what = None  # the library frees a tile without naming it
+    split = f"TileSplitAxis::{SPLITS[rec.attributes.get('split', 0)]}"
     types = [w.types[pipe], *([_type_of(what, rec, w)] if what is not None else []), split]
     arguments = [w.of(pipe), *([w.of(what)] if what is not None else [])]
     call = rec.cls.__name__.upper()
+    # On a5 popping a tile from global memory frees its slot, and a free behind it would free another one; the CPU build wants it all the same.
+    twice = rec.cls.role == "free" and what is None and w.chip.arch == "a5" and not record(rec.cls.maker(rec)).cls.on_chip
+    if twice:
+        w.lines.append(f"#ifdef {ON_CPU}")
     w.line(f"{call}<{', '.join(types)}>({', '.join(arguments)});", op, rec.cls.pipe_of(rec))
+    if twice:
+        w.lines.append("#endif")
 
 
 def _type_of(value: ir.Value, rec: Record, w: Writer) -> str:

@@ -211,10 +211,17 @@ def guarded(kind: str, blocks: list[ir.Block], w: Writer) -> None:
     """Blocks that one kind of core compiles, with the prologue of that kind."""
     w.lines.append(f"#if defined({MACROS[kind]})")
     w.kind = kind
+    alone = kind == "vector" and w.vector_cores == 1
+    if alone:
+        w.line("if (get_subblockid() == 0) {", comment="a pipe that is not split goes to vector core 0 alone")
+        w.depth += 1
     if kind == "vector":
         w.line("set_mask_norm();", comment="vector instructions work on all lanes until one sets a mask")
         w.line("set_vector_mask(-1, -1);")
     for block in blocks:
         emit_block(block, w)
+    if alone:
+        w.depth -= 1
+        w.line("}")
     w.lines.append("#endif")
     w.kind = ""

@@ -36,7 +36,7 @@ class Writer:
 
     `expressions`: C++ expression of a value; `addresses`: byte address of a tile; `slots`: address of slot 0 of a multi tile;
     `views`: views of global memory; `types`: C++ type of a view object or pipe; `aliases`: C++ type to its name, in the order of first use; `helpers`: names of helper functions used;
-    `kind`: the kind of core whose part is being written, "cube", "vector" or "" for both.
+    `kind`: the kind of core whose part is being written, "cube", "vector" or "" for both; `vector_cores`: how many run a vector part.
     """
 
     chip: Any
@@ -52,6 +52,7 @@ class Writer:
     helpers: set[str] = field(default_factory=set)
     taken: set[str] = field(default_factory=set)
     kind: str = ""
+    vector_cores: int = 2
     numbers: int = 0
 
     def line(self, text: str, op: Any = None, pipe: str = "", comment: str = "") -> None:

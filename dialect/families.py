@@ -134,6 +134,7 @@ class VectorOp(PtoOp):
 
     pipe = "V"
     writes = ("dst",)
+    only_writes = True
     dtypes = ("f32", "f16", "i32", "i16")
     instruction = ""
 
@@ -177,6 +178,7 @@ class CubeOp(PtoOp):
 
     pipe = "M"
     writes = ("dst",)
+    only_writes = True
 
     @classmethod
     def work(cls, refs: dict[str, Ref], attributes: dict[str, Any]) -> tuple[WorkItem, ...]:
@@ -188,6 +190,7 @@ class TransferOp(PtoOp):
     """Moves between memories; the path decides engine and price."""
 
     writes = ("dst",)
+    only_writes = True
     reads = ("src",)
 
 

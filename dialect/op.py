@@ -54,7 +54,11 @@ class PtoOp(t.Pto.Operation):
     enums      attributes that may be written as `<VALUE>` alone: name to the attribute's mnemonic ({"src_pipe": "pipe"})
     pipe       the engine: V M MTE1 MTE2 MTE3 FIX S, or "" for ops that issue no command; `pipe_of` where it depends on the operands
     reads      names of operands whose data is read;  writes: names of those written (an accumulator is in both)
-    neutral    the `scalar` that makes dst a copy of src, by kind of element: {"float": 1, "int": 1}
+    only_writes  whether its writes are all that it does, so that it may go where nobody reads them, and run once where nothing changes
+    neutral    the `scalar` that makes dst a copy of src, bit for bit but for signalling NaNs, by kind of element: {"float": -0.0, "int": 0}
+    plain_copy whether it is the op that copies a tile, and does nothing else where its operands are src and dst alone
+    spread     "row": dst holds src's first column in every column; "column": src's first row in every row
+    fused      (spread, op class): it is that op with one source spread first, which `expanded` names
     cpp        C++ call: {name} operand, {name.type} its C++ type, {name.dtype} element type, {name.variable} a variable that holds it,
                {attribute} its C++ spelling, {name|text} text where absent, [...] left out where a hole in it is absent (codegen/calls.py)
     internals  what the library does inside: scratch bytes from 184 KiB ("ub_scratch"), event ids it uses ("event_ids": (pipe, pipe, id)), "drained" if it ends with PIPE_V
@@ -69,7 +73,11 @@ class PtoOp(t.Pto.Operation):
     reads = ()
     writes = ()
     partial = ()
+    only_writes = False
     neutral = {}
+    plain_copy = False
+    spread = ""
+    fused = None
     cpp = ""
     internals = {}
 
@@ -115,6 +123,26 @@ class PtoOp(t.Pto.Operation):
     def attributes_of(cls, record: Record) -> dict[str, Any]:
         """What the meaning needs of this instance's types, beside its attributes."""
         return {}
+
+    @classmethod
+    def copied(cls, record: Record) -> str:
+        """The operand that dst becomes a copy of, bit for bit; "" where it does not."""
+        return ""
+
+    @classmethod
+    def undoes(cls, first: Record, second: Record) -> bool:
+        """Whether this instance, `second`, makes of what `first` made of a tile that tile again, bit for bit but for signalling NaNs."""
+        return False
+
+    @classmethod
+    def expanded(cls, record: Record) -> str:
+        """The source that is spread, of an op that is `fused`."""
+        return ""
+
+    @classmethod
+    def scratch_bytes(cls, record: Record) -> int:
+        """Bytes that the library needs in `tmp`."""
+        return 0
 
     @classmethod
     def narrow(cls, operands: dict[str, Any], attributes: dict[str, Any]) -> dict[str, Any]:

@@ -224,6 +224,16 @@ class TakeOp(SimOp, name="take"):
     result_types = {"slot": "index"}
 
 
+class LocalOp(SimOp, name="local"):
+    """Byte offset of the slot last taken in a local buffer of `slots` slots."""
+
+    channel: Operand[ChannelType]
+    offset: Result[Any]
+    format = "$channel attr-dict"
+    operand_types = {"channel": "!sim.ring<>"}
+    result_types = {"offset": "index"}
+
+
 class ReleaseOp(SimOp, name="release"):
     """Gives the oldest taken slot back: every `period` slots a signal from `pipe`.  With `unnamed` nothing is signalled, as in the library."""
 

@@ -10,24 +10,25 @@ from .jumps import refuse_jumps
 from .values import Condition, Index, Number
 
 
-def range_(start: Number, stop: Number | None = None, step: Number = 1, *, stages: int = 1, preload: int = 0) -> Iterator[Index]:
+def range_(start: Number, stop: Number | None = None, step: Number = 1, *, stages: int | None = None, preload: int = 0) -> Iterator[Index]:
     """`for i in ptoc.range(n)`: a loop that stays a loop in the compiled kernel; it may run zero times.
 
-    stages=N: tiles made inside it that cross engines get N slots, so that iteration i + 1 loads while i computes.
+    stages=N: tiles that cross engines, made inside it or overwritten first in each iteration, get N slots, so that iteration i + 1 loads while i
+    computes.  stages=1: they get none, also with auto_stages; by default auto_stages decides.
     preload=P: sections that cross tiles connect run P iterations ahead of those that a round trip later need their values.
     """
     if stop is None:
         start, stop = 0, start
     if isinstance(step, int) and step < 1:
         raise fail(f"range: step must be at least 1; got {step}")
-    if stages < 1:
+    if stages is not None and stages < 1:
         raise fail(f"range: stages must be at least 1; got {stages}")
     if not 0 <= preload <= 7:
         raise fail(f"range: preload must be 0 to 7 (a ring has at most 15 slots, two for each iteration ahead); got {preload}")
     where = location()
     bounds = [Index.of(x).value() for x in (start, stop, step)]
     loop = scf.ForOp(*bounds, loc=where)
-    if stages > 1:
+    if stages is not None:
         loop.operation.attributes["pto.stages"] = ir.IntegerAttr.get(ir.IntegerType.get_signless(32), stages)
     if preload:
         loop.operation.attributes["pto.preload"] = ir.IntegerAttr.get(ir.IntegerType.get_signless(32), preload)

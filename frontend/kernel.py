@@ -18,12 +18,16 @@ from .tile import View
 from .values import Index, Number
 
 
+SYNC = ("insert", "keep")
+"""What becomes of synchronisation: what is missing is inserted, or all stays as written."""
+
+
 @dataclass
 class Kernel:
     """A kernel: the traced function, its numpy reference and its named cases.
 
     Sizes: names in tensor annotations that no keyword parameter has; known at run time.  Parameters: keyword-only arguments of the
-    function, constants of one compilation.
+    function, constants of one compilation.  sync: "keep" where the kernel has its flags and barriers by hand.
     """
 
     function: Callable[..., None]
@@ -37,6 +41,7 @@ class Kernel:
     inputs_function: Callable[..., dict[str, Any]] | None = None
     cores_function: Callable[..., int] | None = None
     specialize_function: Callable[..., dict[str, Any]] | None = None
+    sync: str = "insert"
     compilations: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -191,11 +196,16 @@ def _plain(message: str) -> str:
     return "a tile, view or number made inside a loop, condition or section is used outside of it: make it before"
 
 
-def kernel(function: Callable[..., None]) -> Kernel:
+def kernel(function: Callable[..., None] | None = None, *, sync: str = "insert") -> Kernel | Callable[[Callable[..., None]], Kernel]:
     """Decorator: makes a kernel of a function whose positional arguments are tensors and whose keyword-only ones are constants.
 
-    Raises ParseError where an argument has no Tensor annotation or a keyword parameter no default.
+    sync: "insert", or "keep" (`@ptoc.kernel(sync="keep")`) for a kernel whose flags and barriers are all written by hand.
+    Raises ParseError where an argument has no Tensor annotation or a keyword parameter no default, ArgumentError for another `sync`.
     """
+    if sync not in SYNC:
+        raise ArgumentError(f"kernel: sync must be {' or '.join(map(repr, SYNC))}; got {sync!r}")
+    if function is None:
+        return lambda later: kernel(later, sync=sync)
     where = f"{short_path(function.__code__.co_filename)}:{function.__code__.co_firstlineno}"
     tensors, parameters, sizes = {}, {}, []
     for name, parameter in inspect.signature(function).parameters.items():
@@ -212,4 +222,4 @@ def kernel(function: Callable[..., None]) -> Kernel:
             raise ParseError(message, where)
     if not tensors:
         raise ParseError(f"kernel '{function.__name__}' takes no tensor", where)
-    return Kernel(function, function.__name__, tensors, parameters)
+    return Kernel(function, function.__name__, tensors, parameters, sync=sync)

@@ -54,12 +54,11 @@ def flash_attention(
                 cube.compute_pv(g - ahead)
     with ptoc.vector():
         vector = Vector(shape, qk, p, pv, PRELOAD + 1)
-        for g in ptoc.range(ahead):
-            vector.compute_p(g)
-        for g in ptoc.range(total):
-            with ptoc.when(g + ahead < total):
-                vector.compute_p(g + ahead)
-            vector.compute_gu(g, o)
+        for g in ptoc.range(total + ahead):
+            with ptoc.when(g < total):
+                vector.compute_p(g)
+            with ptoc.when(g >= ahead):
+                vector.compute_gu(g - ahead, o)
 
 
 class Shape:
@@ -89,9 +88,9 @@ class Shape:
         first = g % self.tiles * self.tile + j * self.sub
         return first, self.part(self.sub, self.s1 - first)
 
-    def when(self, n):
-        """Runs its body where a part has elements."""
-        return ptoc.when(n > 0) if self.tails else ptoc.when(True)
+    def when(self, n, surely=False):
+        """Runs its body where a part has elements; `surely`: it has, whatever the sizes."""
+        return ptoc.when(n > 0) if self.tails and not surely else ptoc.when(True)
 
 
 class Cube:
@@ -121,7 +120,7 @@ class Cube:
         entry = self.qk.alloc()
         for j in range(s.subs):
             first, n = s.columns(g, j)
-            with s.when(n):
+            with s.when(n, surely=j == 0):
                 k1, k0, qk0 = self.k1[j % 2][:, 0:n], self.k0[:, 0:n], self.qk0[0:rows, 0:n]
                 ptoc.load(k1, self.k.T[:, first : first + n])
                 ptoc.mov(k0, k1)
@@ -135,7 +134,7 @@ class Cube:
         full, pv0 = self.p.pop(), self.pv0[0:rows, :]
         for j in range(s.subs):
             first, n = s.columns(g, j)
-            with s.when(n):
+            with s.when(n, surely=j == 0):
                 v1, p1 = self.v1[j % 2][0:n, :], self.p1[j % 2][0:rows, 0:n]
                 p0, v0 = self.p0[0:rows, 0:n], self.v0[0:n, :]
                 ptoc.load(v1, self.v[first : first + n, :])
@@ -171,7 +170,7 @@ class Vector:
         self.m = [ptoc.tile([1, s.slice], f32) for _ in range(s.slices)]
         self.l = [ptoc.tile([1, s.slice], f32, slots=ring) for _ in range(s.slices)]
         self.r = [ptoc.tile([1, s.slice], f32, slots=ring) for _ in range(s.slices)]
-        self.local = ptoc.tile([1, s.slice], f32)
+        self.local = [ptoc.tile([1, s.slice], f32) for _ in range(s.slices)]
         for i in range(s.slices):
             ptoc.expands(self.l[i][ring - 1], 0.0)
             ptoc.expands(self.o[i], 0.0)
@@ -206,8 +205,8 @@ class Vector:
     def _softmax(self, g, i, x, x16, scratch, rows):
         """x16 = exp(scale * (x - new m)); m, l and r follow.  Commands that do not depend on each other stand together: fewer barriers."""
         r, l, before = self.r[i][g % self.ring], self.l[i][g % self.ring], self.l[i][(g + self.ring - 1) % self.ring]
-        column = self._column(self.local, rows)
-        m, l, before, r, local = (row[:, 0:rows] for row in (self.m[i], l, before, r, self.local))
+        column = self._column(self.local[i], rows)
+        m, l, before, r, local = (row[:, 0:rows] for row in (self.m[i], l, before, r, self.local[i]))
         ptoc.rowmax(column, x, scratch)
         ptoc.max(local, local, m)
         ptoc.sub(r, m, local)
@@ -229,9 +228,13 @@ class Vector:
         for i in range(s.slices):
             rows = self.rows(g, i)
             with s.when(rows):
+                o = self.o[i][0:rows, :]
+                ptoc.rowexpandmul(o, o, self._column(self.r[i][g % self.ring], rows))
+        for i in range(s.slices):
+            rows = self.rows(g, i)
+            with s.when(rows):
                 y, o = self.y[i % 2][0:rows, :], self.o[i][0:rows, :]
                 ptoc.load(y, entry[i * s.slice : i * s.slice + rows, :])
-                ptoc.rowexpandmul(o, o, self._column(self.r[i][g % self.ring], rows))
                 ptoc.add(o, o, y)
         self.pv.free(entry)
         with ptoc.when(g % s.tiles == s.tiles - 1):

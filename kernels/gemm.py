@@ -18,32 +18,47 @@ def gemm(
     TM: int = 128,
     TN: int = 256,
     TK: int = 256,
-    TK0: int = 64,
+    TK0: int = 128,
+    TAILS: bool = False,
 ):
-    """c[m, n] = sum over k of a[m, k] * b[k, n]; tiles of TM x TN, TK columns of A in L1 at a time, TK0 in L0."""
-    columns = ptoc.ceil_div(N, TN)
-    for t in ptoc.range(ptoc.block_idx(), ptoc.ceil_div(M, TM) * columns, ptoc.num_blocks()):
-        m0, n0 = (t // columns) * TM, (t % columns) * TN
-        m, n = ptoc.minimum(M - m0, TM), ptoc.minimum(N - n0, TN)
-        acc = ptoc.tile([TM, TN], f32, L0C, valid=(m, n))
-        for i in ptoc.range(ptoc.ceil_div(K, TK), stages=2):
-            k = ptoc.minimum(K - i * TK, TK)
-            a1 = ptoc.tile([TM, TK], f16, L1, valid=(m, k))
-            b1 = ptoc.tile([TK, TN], f16, L1, valid=(k, n))
+    """c[m, n] = sum over k of a[m, k] * b[k, n]; tiles of TM x TN in two accumulators, TK columns of A in L1 at a time, TK0 in L0.
+
+    While one half of a tile is multiplied, the other half of the tile before leaves L0C.  All loops have `stages`: slots are counted on from
+    tile to tile, so that the loads of the next tile begin while this one is multiplied.
+    """
+
+    def part(size, rest):
+        """Elements of a part of `size` where `rest` remain."""
+        return ptoc.minimum(rest, size) if TAILS else size
+
+    half, steps = TN // 2, TK // TK0
+    columns, blocks = ptoc.ceil_div(N, TN), ptoc.ceil_div(K, TK)
+    accumulators = ptoc.tile([TM, half], f32, L0C, slots=2)
+    for t in ptoc.range(ptoc.block_idx(), ptoc.ceil_div(M, TM) * columns, ptoc.num_blocks(), stages=2):
+        m0, n0 = t // columns * TM, t % columns * TN
+        m, n = part(TM, M - m0), part(TN, N - n0)
+        for i in ptoc.range(blocks, stages=2):
+            k = part(TK, K - i * TK)
+            a1, b1 = ptoc.tile([TM, TK], f16, L1, valid=(m, k)), ptoc.tile([TK, TN], f16, L1, valid=(k, n))
             ptoc.load(a1, a[m0 : m0 + m, i * TK : i * TK + k])
             ptoc.load(b1, b[i * TK : i * TK + k, n0 : n0 + n])
-            for j in ptoc.range(ptoc.ceil_div(k, TK0), stages=2):
-                k0 = ptoc.minimum(k - j * TK0, TK0)
-                a0 = ptoc.tile([TM, TK0], f16, L0A, valid=(m, k0))
-                b0 = ptoc.tile([TK0, TN], f16, L0B, valid=(k0, n))
-                ptoc.extract(a0, a1, 0, j * TK0)
-                ptoc.extract(b0, b1, j * TK0, 0)
-                first = (i + j) == 0
-                with ptoc.when(first):
-                    ptoc.matmul(acc, a0, b0)
-                with ptoc.when(~first):
-                    ptoc.matmul_acc(acc, acc, a0, b0)
-        ptoc.store(c[m0 : m0 + m, n0 : n0 + n], acc)
+            for h in ptoc.range(2, stages=2):
+                nh = part(half, n - h * half)
+                acc = accumulators[h % 2][0:m, 0:nh]
+                for j in ptoc.range(steps, stages=2):
+                    k0 = part(TK0, k - j * TK0)
+                    with ptoc.when((k0 > 0) & (nh > 0) if TAILS else True):
+                        a0, b0 = ptoc.tile([TM, TK0], f16, L0A, valid=(m, k0)), ptoc.tile([TK0, half], f16, L0B, valid=(k0, nh))
+                        ptoc.extract(a0, a1, 0, j * TK0)
+                        ptoc.extract(b0, b1, j * TK0, h * half)
+                        first = (i + j) == 0
+                        with ptoc.when(first):
+                            ptoc.matmul(acc, a0, b0)
+                        with ptoc.when(~first):
+                            ptoc.matmul_acc(acc, acc, a0, b0)
+                last = i == blocks - 1
+                with ptoc.when(last & (nh > 0) if TAILS else last):
+                    ptoc.store(c[m0 : m0 + m, n0 + h * half : n0 + h * half + nh], acc)
 
 
 @gemm.reference
@@ -59,6 +74,12 @@ def flops(M: int, N: int, K: int, **_: int) -> int:
 @gemm.cores
 def cores(M: int, N: int, TM: int, TN: int, aic: int, **_: int) -> int:
     return min(aic, -(-M // TM) * -(-N // TN))
+
+
+@gemm.specialize
+def specialize(M: int, N: int, K: int, TM: int, TN: int, TK: int, **_: int) -> dict[str, bool]:
+    """Sizes known when compiling make every part whole; they are left open only where a part is not."""
+    return {"TAILS": bool(M % TM or N % TN or K % TK)}
 
 
 gemm.tolerance = 1e-2

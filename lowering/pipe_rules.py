@@ -11,7 +11,8 @@ from ptoc.dialect import types as t
 from ptoc.dialect.errors import NotSupportedError
 from ptoc.dialect.mlir import arith, ir
 from ptoc.dialect.op import Record, record
-from ptoc.dialect.ops import pipes
+from ptoc.dialect.ops import pipe_values, pipes
+from ptoc.dialect.pipe_facts import C2V, V2C
 from ptoc.dialect.sim import sim_type
 
 from .to_sim import Stream, command, lower_op
@@ -22,6 +23,9 @@ SIGNALS = {"aic": "FIX", "aiv": "MTE3"}
 FREES = {"aic": "MTE1", "aiv": "V"}
 """The pipe of a consumer that waits for an on-chip slot and gives it back.  Source: pto-isa 3186c381, include/pto/npu/a5/TPush.hpp (wait, free)."""
 
+LOADS = "MTE2"
+"""The pipe that loads slots out of global memory, and reports them free.  Source: the same, a2a3 (free) and a5 (wait)."""
+
 OTHER = {"aic": "aiv", "aiv": "aic"}
 CONSUMER_MEMORY = {"aic": "ub", "aiv": "l1"}
 """Kind of producer to the memory of the consumer's buffer."""
@@ -30,8 +34,8 @@ DIRECTIONS = {1: "aic", 2: "aiv"}
 """Bit of dir_mask to the kind of core that produces."""
 
 
-@lower_op.register(pipes.InitializeL2g2lPipe)
-@lower_op.register(pipes.InitializeL2lPipe)
+@lower_op.register(pipe_values.InitializeL2g2lPipe)
+@lower_op.register(pipe_values.InitializeL2lPipe)
 def _pipe(op: Any, stream: Stream, rec: Record) -> None:
     facts = rec.attributes
     flag = facts["flag_base"]
@@ -50,19 +54,19 @@ def _pipe(op: Any, stream: Stream, rec: Record) -> None:
             period=facts["sync_period"],
             flag_ready=flag,
             flag_free=flag + 1,
-            on_chip=CONSUMER_MEMORY[producer] if isinstance(op, pipes.InitializeL2lPipe) else None,
+            on_chip=CONSUMER_MEMORY[producer] if rec.cls.on_chip else None,
         )
         stream.channels[op.pipe_handle, producer] = made.result
         flag += 2
 
 
 @lower_op.register
-def _declare_global(op: pipes.DeclareGlobal, stream: Stream, rec: Record) -> None:
+def _declare_global(op: pipe_values.DeclareGlobal, stream: Stream, rec: Record) -> None:
     """Nothing: the pipe op that fills the view in makes it."""
 
 
 @lower_op.register
-def _declare_tile(op: pipes.DeclareTile, stream: Stream, rec: Record) -> None:
+def _declare_tile(op: pipe_values.DeclareTile, stream: Stream, rec: Record) -> None:
     """Nothing: the pipe op that fills the tile in makes it."""
 
 
@@ -101,27 +105,33 @@ def _reserved(rec: Record) -> Record:
 
 
 @lower_op.register
-def _talloc(op: pipes.TAlloc, stream: Stream, rec: Record) -> None:
-    slot = stream.emit("acquire", [_ring(stream, rec, stream.kind)], (ir.IndexType.get(),)).result
+def _talloc(op: pipe_values.TAlloc, stream: Stream, rec: Record) -> None:
+    slot = _acquire(stream, rec)
     stream.values[op.entry] = _entry(stream, rec, "entry", slot, stream.kind)
 
 
+def _acquire(stream: Stream, rec: Record) -> ir.Value:
+    """The next slot to fill; on a5 the pipe that fills it waits, on a3 the scalar unit."""
+    pipe = SIGNALS[stream.kind] if stream.arch == "a5" else None
+    return stream.emit("acquire", [_ring(stream, rec, stream.kind)], (ir.IndexType.get(),), pipe=pipe).result
+
+
 @lower_op.register
-def _tpush(op: pipes.TPush, stream: Stream, rec: Record) -> None:
+def _tpush(op: pipe_values.TPush, stream: Stream, rec: Record) -> None:
     ring, signal = _ring(stream, rec, stream.kind), SIGNALS[stream.kind]
     if isinstance(rec.types["tile"], t.Tile):
-        on_chip = _on_chip(rec)
-        slot = stream.emit("acquire", [ring], (ir.IndexType.get(),), pipe=signal if on_chip else None).result
-        slots = _remote(stream, rec, slot) if on_chip else {"slot": _entry(stream, rec, "tile", slot, stream.kind)}
+        slot = _acquire(stream, rec)
+        slots = _remote(stream, rec, slot) if _on_chip(rec) else {"slot": _entry(stream, rec, "tile", slot, stream.kind)}
         command(stream, rec, rec.cls.pipe_of(rec), slots, writes=tuple(slots))
     stream.emit("push", [ring], pipe=signal)
 
 
 @lower_op.register
-def _tpop(op: pipes.TPop, stream: Stream, rec: Record) -> None:
+def _tpop(op: pipe_values.TPop, stream: Stream, rec: Record) -> None:
     producer, on_chip = OTHER[stream.kind], _on_chip(rec)
     ring = _ring(stream, rec, producer)
-    slot = stream.emit("take", [ring], (ir.IndexType.get(),), pipe=FREES[stream.kind] if on_chip else None).result
+    waiting = (FREES[stream.kind] if on_chip else LOADS) if stream.arch == "a5" else None
+    slot = stream.emit("take", [ring], (ir.IndexType.get(),), pipe=waiting).result
     if on_chip:
         stream.values[op.tile] = _slot_tile(stream, rec, slot)
         return
@@ -129,23 +139,29 @@ def _tpop(op: pipes.TPop, stream: Stream, rec: Record) -> None:
     if not isinstance(rec.types["tile"], t.Tile):
         stream.values[op.tile] = view
         return
-    stream.values[op.tile] = _local(stream, rec, slot, producer)
+    stream.values[op.tile] = _local(stream, rec, ring, producer)
     command(stream, rec, rec.cls.pipe_of(rec), {"slot": view}, reads=("slot",))
-    stream.emit("release", [ring], pipe="MTE2")
+    stream.emit("release", [ring], pipe=LOADS)
 
 
 @lower_op.register
-def _tfree(op: pipes.TFree, stream: Stream, rec: Record) -> None:
-    """Signals from MTE2; a tile's slot in global memory was given back when it was popped."""
+def _tfree(op: pipe_values.TFree, stream: Stream, rec: Record) -> None:
+    """Signals from the pipe that loads; a tile's slot in global memory was given back when it was popped.  On a3 one without an entry does nothing."""
     ring = _ring(stream, rec, OTHER[stream.kind])
     if _on_chip(rec):
         stream.emit("release", [ring], pipe=FREES[stream.kind])
-    elif not _pops_tiles(rec):
-        stream.emit("release", [ring], pipe="MTE2", unnamed=None if rec.operands.get("entry") is not None else True)
+    elif not _pops_tiles(stream, rec):
+        nameless = stream.arch == "a3" and rec.operands.get("entry") is None
+        stream.emit("release", [ring], pipe=LOADS, unnamed=True if nameless else None)
+
+
+@lower_op.register
+def _set_ffts(op: pipes.SetFfts, stream: Stream, rec: Record) -> None:
+    """Nothing: cores of the simulator know how to signal one another."""
 
 
 def _on_chip(rec: Record) -> bool:
-    return rec.operands["pipe_handle"].owner.name == "pto.initialize_l2l_pipe"
+    return record(rec.cls.maker(rec)).cls.on_chip
 
 
 def _slot_tile(stream: Stream, rec: Record, slot: ir.Value) -> ir.Value:
@@ -188,10 +204,19 @@ def _ring_tile(
     return stream.emit("tile", [slot, *sizes], (sim_type("ref"),), memory=memory, ring=ring, owner=owner, **layout).result
 
 
-def _pops_tiles(rec: Record) -> bool:
-    """True where the pops of a pipe fill tiles."""
-    owners = [use.owner.operation for use in rec.operands["pipe_handle"].uses]
-    return any(isinstance(t.of(owner.operands[0].type), t.Tile) for owner in owners if owner.name == "pto.tpop")
+def _pops_tiles(stream: Stream, rec: Record) -> bool:
+    """True where the pops of a pipe on this kind of core fill tiles."""
+    users = [use.owner.operation for use in rec.operands["pipe_handle"].uses]
+    pops = [record(op) for op in users if op.name == pipe_values.TPop.OPERATION_NAME]
+    return any(isinstance(pop.types["tile"], t.Tile) for pop in pops if stream.kind in ("aic", "aiv") and _runs_here(pop.op, stream.kind))
+
+
+def _runs_here(op: ir.Operation, kind: str) -> bool:
+    """Whether an op stands outside of the sections of the other kind of core."""
+    other = {"aic": "pto.section_vector", "aiv": "pto.section_cube"}[kind]
+    while op.name not in ("func.func", other):
+        op = op.parent.operation
+    return op.name != other
 
 
 def _ring(stream: Stream, rec: Record, producer: str) -> ir.Value:
@@ -229,19 +254,12 @@ def _sizes(stream: Stream, rec: Record, name: str) -> list[ir.Value]:
     return stream.valid(record(owner) if isinstance(owner, ir.Operation | ir.OpView) else rec, name, kind)
 
 
-def _local(stream: Stream, rec: Record, slot: ir.Value, producer: str) -> ir.Value:
-    """The tile in the consumer's buffer that a pop fills: local slot number = slot number mod local slots, slot_size bytes apart."""
+def _local(stream: Stream, rec: Record, ring: ir.Value, producer: str) -> ir.Value:
+    """The tile in the consumer's buffer that a pop fills: local slot number = pops before it mod local slots, slot_size bytes apart."""
     pipe = record(rec.operands["pipe_handle"].owner)
-    facts, tile = pipe.attributes, rec.tile("tile")
-    where = pipe.operands.get("local_addr" if producer == "aic" else "peer_local_addr")
+    where = pipe.cls.buffer(pipe, C2V if producer == "aic" else V2C)
     if where is None:
         raise NotSupportedError(f"'{rec.cls.spelling}': a popped tile needs a consumer buffer on its pipe", rec.location)
-    if facts["slot_num"] % facts["local_slot_num"]:
-        raise NotSupportedError(
-            f"'{rec.cls.spelling}': local_slot_num must divide slot_num; got {facts['local_slot_num']} and {facts['slot_num']}", rec.location
-        )
-    if tile.bytes > facts["slot_size"]:
-        raise NotSupportedError(f"'{rec.cls.spelling}': a tile of {tile.bytes} bytes does not fit a slot of {facts['slot_size']}", rec.location)
-    offset = arith.remui(slot, stream.index(facts["local_slot_num"] * facts["slot_size"]))
+    offset = stream.emit("local", [ring], (ir.IndexType.get(),), slots=pipe.attributes["local_slot_num"]).result
     address = arith.addi(stream.index(where), offset)
-    return stream.tile(record(rec.operands["tile"].owner), "the tile", tile, address)
+    return stream.tile(record(rec.operands["tile"].owner), "the tile", rec.tile("tile"), address)

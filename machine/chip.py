@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from ptoc.dialect.errors import ChipError
 
+from .banks import Banks
 from .schema import ChipFile, Number
 
 CHIPS = Path(__file__).parent / "chips"
@@ -116,6 +117,10 @@ class Chip:
     def alignment_bytes(self, memory: str) -> int:
         """Alignment of tile addresses in an on-chip memory."""
         return int(self.number(f"memories.{memory}.alignment"))
+
+    def ub_banks(self) -> Banks:
+        """The banks of UB."""
+        return Banks(*(int(self.number(f"memories.ub_banks.{key}")) for key in Banks._fields))
 
     def fs(self, cycles: Fraction | int) -> int:
         """`cycles` of the law clock in femtoseconds, rounded to the nearest."""

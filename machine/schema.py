@@ -75,6 +75,16 @@ class Memory(_Model):
     alignment: Bytes
 
 
+class UbBanks(_Model):
+    """Banks of UB; see banks.py.  `banks`: of one group; `stride`: bytes from one bank of a group to the next; `reads`: rows of a group in a cycle."""
+
+    row: Bytes
+    groups: Count
+    banks: Count
+    stride: Bytes
+    reads: Count
+
+
 class Memories(_Model):
     """The on-chip memories.  `ub_reserved_from`: first UB byte that library internals use as fixed scratch."""
 
@@ -86,6 +96,7 @@ class Memories(_Model):
     bias: Memory
     scaling: Memory
     ub_reserved_from: Bytes
+    ub_banks: UbBanks
 
 
 class Sync(_Model):

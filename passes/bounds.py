@@ -8,6 +8,8 @@ from ptoc.dialect.mlir import ir
 from ptoc.dialect.op import plain
 
 LEAST_OF_OP = {"pto.get_block_idx": 0, "pto.get_block_num": 1, "pto.get_subblock_idx": 0, "pto.get_subblock_num": 1}
+LESS, AT_LEAST = 2, 5
+"""Signed less, and greater or equal: numbers of predicates of arith.cmpi.  Source: MLIR, Arith dialect."""
 THROUGH = ("arith.index_cast", "arith.extsi", "arith.extui", "arith.trunci")
 
 
@@ -16,6 +18,24 @@ def runs_at_least_once(loop: ir.Operation) -> bool:
     lower, upper, _ = list(loop.operands)[:3]
     first, last = constant(lower), least(upper)
     return first is not None and last is not None and last > first
+
+
+def in_first_iteration(condition: ir.Value) -> dict[ir.Operation, bool]:
+    """Loops (scf.for with a known first counter) in whose first iteration a condition surely holds (True) or does not (False)."""
+    op = defining(condition)
+    if op is None or op.name not in ("arith.andi", "arith.cmpi"):
+        return {}
+    if op.name == "arith.andi":
+        parts = [in_first_iteration(operand) for operand in op.operands]
+        return {loop: False for part in parts for loop, holds in part.items() if not holds}
+    counter, limit = op.operands
+    predicate = plain(op.attributes["predicate"])
+    if predicate not in (LESS, AT_LEAST) or defining(counter) is not None:
+        return {}
+    loop = counter.owner.owner.operation
+    first = constant(loop.operands[0]) if loop.name == "scf.for" and ir.BlockArgument(counter).arg_number == 0 else None
+    low = least(limit)
+    return {loop: predicate == LESS} if first is not None and low is not None and first < low else {}
 
 
 def constant(value: ir.Value) -> int | None:

@@ -1,39 +1,65 @@
 """canonicalize: folds arithmetic, merges equal values, and simplifies tile ops.
 
-    before   %c1 = arith.constant 1.0 : f32
-             pto.tmuls ins(%a, %c1 : ...) outs(%b : ...)
-             %t = pto.alloc_tile : ...                      (never used)
-    after    pto.tmov ins(%a : ...) outs(%b : ...)
+    before   scf.for %i = 0 to %n { pto.tload ins(%v) outs(%a)             (the same in every iteration)
+               pto.trowexpand ins(%c) outs(%t)   pto.tsub ins(%x, %t) outs(%x)
+               pto.tmuls ins(%x, %one) outs(%y)  pto.tabs ins(%x) outs(%u) }                       (nobody reads %u)
+    after    pto.tload ins(%v) outs(%a)
+             scf.for %i = 0 to %n { pto.trowexpandsub ins(%x, %c, %t) outs(%x)   pto.tmov ins(%x) outs(%y) }
 
-Needs: nothing.  Leaves: no multiplication by one, no move of a tile onto itself, no tile that nobody uses, folded index arithmetic.
-Raises: nothing.
+Ops with a neutral number and conversions that change nothing become copies; copies onto themselves go; a spread column or row and the op
+behind it become one; what nobody reads goes; loads that are the same in each iteration leave their loop (`passes/hoist_loads.py`).
+All results keep their bits, signalling NaNs apart.  `x + 0.0` stays, since -0.0 + 0.0 is 0.0; `x + -0.0` and `x - 0.0` are copies.
+Needs: nothing.  Leaves: folded index arithmetic, tiles that something reads, one form for a choice of tiles.  Raises: nothing.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ptoc.dialect import types as t
 from ptoc.dialect.mlir import ir, passmanager
-from ptoc.dialect.op import Record, plain
-from ptoc.dialect.ops.copies import TMov
-from ptoc.dialect.ops.structure import AllocMultiTile, AllocTile
 
-from .lower_pipes import pto_ops
+from .dead_tiles import drop_dead, drop_unused_tiles
+from .fold_copies import drop_self_copies, fold_conversions, fold_neutral
+from .fuse_expansions import fuse_expansions
+from .hoist_loads import hoist_loads
+from .tile_uses import TileUses
+
+Pattern = Callable[[TileUses, Any], int]
+"""Changes the function whose uses it is given, for a chip, and says how often; 0 where there was nothing to do."""
+
+EARLY: tuple[Pattern, ...] = (
+    # Copies first: what they leave may be fused.
+    fold_neutral,
+    fold_conversions,
+    drop_self_copies,
+    # Fused before unused: a spread tile that nothing names any more goes.
+    fuse_expansions,
+    drop_unused_tiles,
+    # What is left in loops and need not be there.
+    hoist_loads,
+)
+"""What is done to tile ops while sections and pipes stand as they were written."""
+
+PATTERNS: tuple[Pattern, ...] = (*EARLY, drop_dead)
+"""What is done to tile ops, each until it finds nothing more, in order."""
 
 
 @dataclass(frozen=True)
 class Canonicalize:
-    """The pass; it has no options."""
+    """The pass.  patterns: what is done to tile ops."""
 
+    patterns: tuple[Pattern, ...] = PATTERNS
     name = "canonicalize"
 
     def run(self, module: ir.Module, chip: Any) -> list[str]:
         """Simplifies a module in place."""
         upstream(module, "canonicalize", "cse")
-        for rec in list(pto_ops(module.operation)):
-            if not _neutral_to_move(rec):
-                _drop_self_move(rec)
-        _drop_unused_tiles(module)
+        for function in [op.operation for op in module.body.operations if op.operation.name == "func.func"]:
+            uses = TileUses(function)
+            for pattern in self.patterns:
+                while pattern(uses, chip):
+                    uses = TileUses(function)
         upstream(module, "canonicalize", "cse")
         _tile_choices_to_branches(module)
         return []
@@ -43,31 +69,6 @@ def upstream(module: ir.Module, *passes: str) -> None:
     """Runs passes of MLIR itself."""
     with module.context:
         passmanager.PassManager.parse(f"builtin.module({','.join(passes)})").run(module.operation)
-
-
-def _neutral_to_move(rec: Record) -> bool:
-    """An op with the scalar that changes nothing (src * 1) as a move: the result has the same bits, save that a NaN keeps its payload."""
-    scalar = rec.operands.get("scalar")
-    if not rec.cls.neutral or scalar is None or not hasattr(rec.types["src"], "loc") or rec.types["src"].dtype != rec.types["dst"].dtype:
-        return False
-    kind = "float" if rec.types["src"].dtype.is_float else "int"
-    owner = scalar.owner
-    constant = plain(owner.attributes["value"]) if isinstance(owner, ir.Operation | ir.OpView) and owner.name == "arith.constant" else None
-    if constant is None or constant != rec.cls.neutral.get(kind):
-        return False
-    src, dst = rec.operands["src"], rec.operands["dst"]
-    if src != dst:
-        present = [int(name in ("src", "dst")) for name in TMov.operand_names()]
-        segments = {} if set(TMov.segments()) == {"single"} else {"operandSegmentSizes": ir.DenseI32ArrayAttr.get(present, rec.op.context)}
-        with rec.op.context, ir.InsertionPoint(rec.op), rec.op.location:
-            ir.Operation.create(TMov.OPERATION_NAME, operands=[src, dst], attributes=segments)
-    rec.op.erase()
-    return True
-
-
-def _drop_self_move(rec: Record) -> None:
-    if rec.cls is TMov and set(rec.operands) == {"src", "dst"} and rec.operands["src"] == rec.operands["dst"]:
-        rec.op.erase()
 
 
 def _tile_choices_to_branches(module: ir.Module) -> None:
@@ -89,10 +90,3 @@ def _tile_choices_to_branches(module: ir.Module) -> None:
                     ir.Operation.create("scf.yield", operands=[value])
         op.results[0].replace_all_uses_with(branch.results[0])
         op.erase()
-
-
-def _drop_unused_tiles(module: ir.Module) -> None:
-    for rec in list(pto_ops(module.operation)):
-        if issubclass(rec.cls, AllocTile | AllocMultiTile) and not list(rec.results["result"].uses):
-            rec.op.erase()
-

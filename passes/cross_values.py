@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from ptoc.dialect.errors import NotSupportedError
 from ptoc.dialect.mlir import ir
 from ptoc.dialect.op import REGISTRY, location_of, plain, record
-from ptoc.dialect.ops.pipes import DeclareGlobal, InitializePipe, SplitOp
+from ptoc.dialect.ops.pipe_values import DeclareGlobal
+from ptoc.dialect.ops.pipes import InitializePipe, SplitOp
 from ptoc.dialect.ops.structure import AddPtr, AllocMultiTile, AllocTile, MakeTensorView, MultiTileGet, PartitionView, Subview, TReshape
 
 CUBE, VECTOR = "pto.section_cube", "pto.section_vector"

@@ -18,22 +18,36 @@ from .sync_units import Placement, Unit
 Pair = tuple[str, str]
 
 
-def assign_ids(function: Function, placed: Placement, event_ids: int) -> list[str]:
-    """Gives every flag unit its first id; remarks where flags were merged or became barriers."""
-    taken = {pair: set(ids) for pair, ids in function.reserved.items()}
-    for leaf in function.root.leaves():
-        if isinstance(leaf.unit, tuple):
-            src, dst, event = leaf.unit
-            taken.setdefault((src, dst), set()).update(range(event_ids) if event is None else {event})
+class FreeIds:
+    """The ids of each pair of pipes that neither the library, nor flags from before, nor local barriers take."""
 
-    def free(pair: Pair) -> list[int]:
-        return [i for i in range(event_ids) if i not in taken.get(pair, ())]
+    def __init__(self, function: Function, event_ids: int) -> None:
+        self.event_ids = event_ids
+        self.taken = {pair: set(ids) for pair, ids in function.reserved.items()}
+        for leaf in function.root.leaves():
+            if isinstance(leaf.unit, tuple):
+                src, dst, event = leaf.unit
+                self.taken.setdefault((src, dst), set()).update(range(event_ids) if event is None else {event})
+
+    def __call__(self, pair: Pair) -> list[int]:
+        return [i for i in range(self.event_ids) if i not in self.taken.get(pair, ())]
+
+    def take(self, pair: Pair) -> int:
+        """The last free id of a pair, which is free no more."""
+        last = self(pair)[-1]
+        self.taken.setdefault(pair, set()).add(last)
+        return last
+
+
+def assign_ids(function: Function, placed: Placement, free: FreeIds) -> list[str]:
+    """Gives every flag unit its first id; remarks where flags were merged or became barriers."""
 
     def stand_in(unit: Unit, why: str) -> None:
         pairs = [(unit.src, unit.dst), (unit.dst, unit.src)]
         if all(pair in placed.local_ids or free(pair) for pair in pairs):
             for pair in pairs:
-                taken.setdefault(pair, set()).add(placed.local_ids.setdefault(pair, (free(pair) or [0])[-1]))
+                if pair not in placed.local_ids:
+                    placed.local_ids[pair] = free.take(pair)
             placed.stand_in(unit, why)
         else:
             placed.stand_in_for_all(unit, f"{why}, nor one for a barrier of the two")
@@ -63,7 +77,7 @@ def _drop_idle_ways_back(placed: Placement) -> None:
             placed.units.remove(back)
 
 
-def _first_unfit(function: Function, placed: Placement, free) -> tuple[Unit, str] | None:
+def _first_unfit(function: Function, placed: Placement, free: FreeIds) -> tuple[Unit, str] | None:
     """A unit that has to become a barrier, and how scarce its ids are; None where all have ids."""
     known: dict[Leaf, list[int]] = {}
     for pair in sorted({(u.src, u.dst) for u in placed.units if not u.barrier and not u.local}):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ptoc.dialect.mlir import ir
 from ptoc.machine.hazards import needs_barrier
 
-from .event_ids import assign_ids
+from .event_ids import FreeIds, assign_ids
 from .plan_memory import functions
 from .sync_dependences import dependences
 from .sync_emit import barrier, emit
@@ -29,7 +29,7 @@ class InsertSync:
     Each inserted op has the location of the command that needs it and the number of its `unit`; primes, drains and the last barrier have a
     `role`.
     Needs: an address on every tile.  Leaves: explicit order, PIPE_ALL before each return of a function that no other calls.
-    Raises: nothing; a remark where event ids ran out and a barrier over all pipes stands in.
+    Raises: nothing; a remark where event ids ran out, with what that costs.
     """
 
     name = "insert-sync"
@@ -49,8 +49,8 @@ class InsertSync:
             trees = []
             for kind in kinds_of(func):
                 tree = read_function(func, kind)
-                placed = solve(tree, dependences(tree, needs))
-                remarks += assign_ids(tree, placed, event_ids)
+                free = FreeIds(tree, event_ids)
+                remarks += assign_ids(tree, solve(tree, dependences(tree, needs), free), free)
                 commands |= any(leaf.op is not None for leaf in tree.root.leaves())
                 trees.append(tree)
             for tree in trees:

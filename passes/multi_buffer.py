@@ -1,4 +1,4 @@
-"""multi-buffer: in loops marked `stages = N`, tiles that cross engines get N slots.
+"""multi-buffer: in loops marked `stages = N`, tiles that cross engines get N slots; with auto-stages also in loops that are not marked.
 
     before   scf.for %i = ... {                              {pto.stages = 2}
                %t = pto.alloc_tile : T
@@ -7,93 +7,112 @@
              scf.for %i = ... {
                %s = (%i - lower) / step mod 2      %t = pto.multi_tile_get %m[%s]
 
-Needs: tiles without addresses.  Leaves: no loop marked `stages`.
-A tile crosses engines if ops of two pipes touch it; scratch of one engine is left alone.  Nested marked loops count on: the slot number
-is outer * inner trips + inner, so that the ring turns across the outer loop's iterations.  Where N slots of everything do not fit into a
-memory, the count of that memory's tiles is lowered, with a remark.  Raises: nothing.
+Needs: tiles without addresses.  Leaves: no loop marked `stages`.  Raises: nothing.
+A tile crosses engines if one engine writes it and another one touches it; scratch of one engine is left alone, and so is what has an address
+or slots by hand.  The tile is made in the loop, or each iteration overwrites it first and nothing outside of the loop uses it.  Nested marked
+loops count on: the slot number is outer * inner trips + inner, so that the ring turns across the outer loop's iterations.
+Slots are granted one at a time: inner loops first, small tiles first.  One is refused, with a remark, where the planner has no place for it, or
+only one where bytes are shared over which engines would wait for each other in a loop.
+Option auto-stages: two stages for every loop without `stages` that may run twice, makes or overwrites crossing tiles and has no flags of the
+author's; `stages = 1` keeps a loop as it is.  A tile that such a loop makes must begin each iteration by being overwritten.  Of the tiles
+between one pair of engines in such a loop, the first for whose slots there are event ids get them.
+A remark tells tiles and slots that are filled again while they are read, where one more slot would fit: two names of one buffer.
 """
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from ptoc.dialect import types as t
 from ptoc.dialect.mlir import arith, ir
-from ptoc.dialect.op import Record, plain, record
-from ptoc.dialect.ops.structure import AllocTile, slot_stride
+from ptoc.dialect.op import REGISTRY, plain, record
+from ptoc.dialect.ops import sync
 
-from .lower_pipes import pto_ops
+from .memory_plan import plans_of
+from .plan_memory import functions
+from .slot_grants import STAGES, Candidate, candidates, grant, stages_by_hand
+from .tile_liveness import RESERVE, Buffer, Loop
+from .tile_refills import refills
+
+FLAGS = (sync.SetFlag, sync.WaitFlag, sync.SetFlagDyn, sync.WaitFlagDyn)
 
 
 @dataclass(frozen=True)
 class MultiBuffer:
-    """The pass; it has no options."""
+    """The pass.  auto_stages: two stages also for loops that are not marked."""
+
+    auto_stages: bool = False
 
     name = "multi-buffer"
 
     def run(self, module: ir.Module, chip: Any) -> list[str]:
-        """Gives tiles their slots, in place; remarks name tiles that got fewer than asked."""
+        """Gives tiles their slots, in place; remarks name tiles that got fewer than asked, and buffers of two names."""
         remarks: list[str] = []
-        plans = [plan for plan in _plans(module) if plan is not None]
-        budget = _Budget(module, chip)
-        for plan in plans:
-            count = budget.grant(plan)
-            if count < plan.stages:
-                remarks.append(
-                    f"{plan.rec.location}: tile {plan.tile} gets {count} of {plan.stages} slots: {plan.tile.memory} has no room for more"
-                )
-            if count > 1:
-                _rewrite(plan, count)
+        for func in functions(module):
+            plans = plans_of(func, chip, _given)
+            found = self._candidates(plans, int(chip.number("sync.event_ids")))
+            for one in found:
+                one.loop.op.attributes[STAGES] = ir.IntegerAttr.get(ir.IntegerType.get_signless(32), one.stages)
+            rooms = grant(found, _around)
+            remarks += refills(plans, rooms, [one for one in found if one.count > 1])
+            for one in found:
+                if one.count < one.stages:
+                    tile = t.of(one.buffer.op.results[0].type)
+                    remarks.append(f"{one.buffer.location}: tile {tile} gets {one.count} of {one.stages} slots: {one.why}")
+                if one.count > 1:
+                    _rewrite(one)
         for loop in _loops(module.operation):
-            if "pto.stages" in loop.attributes:
-                del loop.attributes["pto.stages"]
+            if STAGES in loop.attributes:
+                del loop.attributes[STAGES]
         return remarks
 
+    def _candidates(self, plans: list, event_ids: int) -> list[Candidate]:
+        by_itself = [loop for plan in plans[:1] for loop in plan.live.loops if self.auto_stages and _may_repeat(loop.op) and not _has_flags(loop.op)]
+        unmarked = {id(loop) for loop in by_itself if stages_by_hand(loop) is None}
 
-@dataclass(frozen=True)
-class _Plan:
-    """A tile that is to get slots: its alloc, the marked loop around it."""
+        def stages_of(loop: Loop) -> int:
+            return 2 if id(loop) in unmarked else stages_by_hand(loop) or 1
 
-    rec: Record
-    tile: t.Tile
-    loop: ir.Operation
-    stages: int
-
-
-def _plans(module: ir.Module) -> list[_Plan]:
-    plans = []
-    for rec in pto_ops(module.operation):
-        if not issubclass(rec.cls, AllocTile) or "addr" in rec.operands:
-            continue
-        loop = _marked_loop(rec.op)
-        if loop is not None and len(pipes_of(rec.results["result"])) > 1:
-            plans.append(_Plan(rec, rec.tile("result"), loop, plain(loop.attributes["pto.stages"])))
-    return plans
+        return list(_with_ids(list(candidates(plans, stages_of)), event_ids, unmarked))
 
 
-def _marked_loop(op: ir.Operation) -> ir.Operation | None:
-    """The innermost loop around an op, if it is marked."""
-    parent = op.parent
-    while parent.name in ("scf.if",):
-        parent = parent.parent
-    operation = parent.operation
-    return operation if operation.name == "scf.for" and "pto.stages" in operation.attributes else None
+def _given(buffer: Buffer) -> int | None:
+    """The address that an alloc states; 0 for one from run time, which plan-memory refuses."""
+    if buffer.op.name == RESERVE:
+        return buffer.address
+    addr = record(buffer.op).operands.get("addr")
+    return None if addr is None else _constant(addr) or 0
 
 
-def pipes_of(value: ir.Value) -> set[str]:
-    """The engines whose ops touch a tile, through its views."""
-    pipes: set[str] = set()
-    for use in value.uses:
-        owner = use.owner.operation
-        if not owner.name.startswith("pto."):
-            continue
-        rec = record(owner)
-        pipe = rec.cls.pipe_of(rec)
-        if pipe:
-            pipes.add(pipe)
-        for result in owner.results:
-            if isinstance(t.of(result.type), t.Tile):
-                pipes |= pipes_of(result)
-    return pipes
+def _with_ids(found: list[Candidate], event_ids: int, unmarked: set[int]) -> Iterator[Candidate]:
+    """The candidates without those of unmarked loops for whose slots no event ids are left, each slot taking one of its pair of engines."""
+    taken: Counter = Counter()
+    for one in found:
+        uses = one.buffer.uses
+        crossed = {(id(one.loop), w.pipe, u.pipe) for w in uses if w.writes and w.pipe for u in uses if u.pipe not in ("", w.pipe)}
+        if id(one.loop) not in unmarked or all(taken[pair] + one.stages <= event_ids for pair in crossed):
+            taken.update(dict.fromkeys(crossed, one.stages))
+            yield one
+
+
+def _has_flags(loop: ir.Operation) -> bool:
+    found = []
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        found.append(issubclass(REGISTRY.get(op.name, type(None)), FLAGS))
+        return ir.WalkResult.ADVANCE
+
+    loop.walk(visit)
+    return any(found)
+
+
+def _may_repeat(loop: ir.Operation) -> bool:
+    """True for a counted loop that may run twice."""
+    if loop.name != "scf.for":
+        return False
+    lower, upper, step = (_constant(v) for v in list(loop.operands)[:3])
+    return None in (lower, upper, step) or upper - lower > step
 
 
 def _loops(root: ir.Operation) -> list[ir.Operation]:
@@ -108,46 +127,38 @@ def _loops(root: ir.Operation) -> list[ir.Operation]:
     return found
 
 
-class _Budget:
-    """Bytes left per memory when every tile has one slot, so that slots are granted only where they fit."""
-
-    def __init__(self, module: ir.Module, chip: Any) -> None:
-        self.free = {name: chip.capacity_bytes(name) for name in ("ub", "l1", "l0a", "l0b", "l0c", "bias", "scaling")}
-        for rec in pto_ops(module.operation):
-            if rec.cls.internals.get("ub_scratch"):
-                self.free["ub"] = min(self.free["ub"], int(chip.number("memories.ub_reserved_from")))
-        for rec in pto_ops(module.operation):
-            for record_ in rec.types.values():
-                if isinstance(record_, t.MultiTile) and "result" in rec.results:
-                    self.free[record_.tile.memory] -= record_.count * slot_stride(record_.tile)
-            if issubclass(rec.cls, AllocTile):
-                self.free[rec.tile("result").memory] -= slot_stride(rec.tile("result"))
-
-    def grant(self, plan: _Plan) -> int:
-        """Slots that a tile gets: as many as asked, else as many as fit."""
-        stride, memory = slot_stride(plan.tile), plan.tile.memory
-        extra = min(plan.stages - 1, max(0, self.free[memory]) // stride)
-        self.free[memory] -= extra * stride
-        return extra + 1
+def _around(one: Candidate) -> Loop | None:
+    """The loop around the place where a candidate's slots are made: before the outermost marked loop, or in the tile's own place."""
+    if _valid(one) or one.outside:
+        return one.buffer.loop
+    loop = one.loop
+    while loop.parent is not None and loop.op.parent.operation == loop.parent.op and (stages_by_hand(loop.parent) or 1) > 1:
+        loop = loop.parent
+    return loop.parent
 
 
-def _rewrite(plan: _Plan, count: int) -> None:
+def _valid(one: Candidate) -> dict[str, ir.Value]:
+    operands = record(one.buffer.op).operands
+    return {k: operands[k] for k in ("valid_row", "valid_col") if k in operands}
+
+
+def _rewrite(one: Candidate) -> None:
     """Replaces a tile by the slot of a ring that turns with the loop."""
-    op, loop = plan.rec.op, plan.loop
-    multi = t.MultiTile(plan.tile, count)
-    valid = {k: plan.rec.operands[k] for k in ("valid_row", "valid_col") if k in plan.rec.operands}
-    outermost = _outermost_marked(plan.loop)
+    op, loop, valid = one.buffer.op, one.loop.op, _valid(one)
+    tile = t.of(op.results[0].type)
     with op.context, op.location:
-        place = outermost if not valid else None
-        with ir.InsertionPoint(place if place is not None else op):
+        with ir.InsertionPoint(op if valid or one.outside else _outermost_marked(loop)):
             segments = ir.DenseI32ArrayAttr.get([0, int("valid_row" in valid), int("valid_col" in valid)])
             ring = ir.Operation.create(
-                "pto.alloc_multi_tile", results=[t.to_mlir(multi)], operands=list(valid.values()), attributes={"operandSegmentSizes": segments}
+                "pto.alloc_multi_tile",
+                results=[t.to_mlir(t.MultiTile(tile, one.count))],
+                operands=list(valid.values()),
+                attributes={"operandSegmentSizes": segments},
             )
-        with ir.InsertionPoint(op):
-            slot = arith.remsi(_counter(loop), arith.constant(ir.IndexType.get(), count))
-            got = ir.Operation.create("pto.multi_tile_get", results=[t.to_mlir(plan.tile)], operands=[ring.result, slot])
-        plan.rec.results["result"].replace_all_uses_with(got.result)
+        with ir.InsertionPoint.at_block_begin(loop.regions[0].blocks[0]) if one.outside else ir.InsertionPoint(op):
+            slot = arith.remsi(_counter(loop), arith.constant(ir.IndexType.get(), one.count))
+            got = ir.Operation.create("pto.multi_tile_get", results=[t.to_mlir(tile)], operands=[ring.result, slot])
+        op.results[0].replace_all_uses_with(got.result)
         op.erase()
 
 
@@ -158,7 +169,7 @@ def _outermost_marked(loop: ir.Operation) -> ir.Operation:
 
 def _outer_marked(loop: ir.Operation) -> ir.Operation | None:
     parent = loop.parent.operation
-    return parent if parent.name == "scf.for" and "pto.stages" in parent.attributes else None
+    return parent if parent.name == "scf.for" and STAGES in parent.attributes and plain(parent.attributes[STAGES]) > 1 else None
 
 
 def _counter(loop: ir.Operation) -> ir.Value:
@@ -192,4 +203,3 @@ def _defined_inside(value: ir.Value, loop: ir.Operation) -> bool:
             return False
         block = parent.block
     return False
-

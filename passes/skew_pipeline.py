@@ -41,7 +41,7 @@ class SkewPipeline:
             del loop.attributes["pto.preload"]
             stages = [op.operation for op in loop.regions[0].blocks[0].operations if "pto.lag" in op.attributes]
             if not stages:
-                remarks.append(f"{location_of(loop)}: preload does nothing: no cross tile connects sections in this loop")
+                remarks.append(f"{location_of(loop)}: preload does nothing: no cross tile connects sections that stand directly in this loop")
             else:
                 _Skew(loop, stages, preload).run()
                 drop_unused(loop)
@@ -74,12 +74,15 @@ class _Skew:
                     op.erase()
 
     def _refuse_carried(self) -> None:
-        """A tile made before the loop would be seen too early or too late by stages of different lags."""
+        """A tile made before the loop would be seen too early or too late by stages of different lags, if one of them writes it."""
         scope = self.loop
         while scope.name != "func.func":
             scope = scope.parent.operation
         for rec in pto_ops(scope):
-            if issubclass(rec.cls, AllocTile | AllocMultiTile) and parent_in(rec.op, self.loop) is None and len(self._lags_of(rec.op)) > 1:
+            if not issubclass(rec.cls, AllocTile | AllocMultiTile) or parent_in(rec.op, self.loop) is not None:
+                continue
+            written = any(writes and parent_in(user, self.loop) in self.lags for user, writes in touches(rec.op.results[0]))
+            if written and len(self._lags_of(rec.op)) > 1:
                 raise NotSupportedError(
                     "a tile that stages of different lags use belongs to one iteration: make it in the loop's body", location_of(rec.op)
                 )

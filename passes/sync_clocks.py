@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from ptoc.dialect.mlir import ir
+
 from .sync_dependences import Dependence
 from .sync_tree import Block, Branch, Leaf, Loop
 
@@ -58,13 +60,13 @@ def arms_of(d: Dependence) -> list[Arm]:
     return [(d.loop, arm) for arm in inner if all(arm is not other for other in outside)]
 
 
-def runs_of(d: Dependence) -> list[Arm]:
-    """The levels of the runs of arms that p and q of a dependence from one iteration to another are both in, within its loop."""
-    if not d.distance or d.loop is not d.scope:
+def runs_of(d: Dependence) -> list[tuple[Arm, int]]:
+    """Levels of the runs of arms that p of a dependence is in, and how many runs ago that was at least."""
+    if d.loop is not d.scope:
         return []
-    mine = arms_around(d.p.block)
-    both = [arm for arm in arms_around(d.q.block) if isinstance(arm.owner, Branch) and any(arm is other for other in mine)]
-    return [(d.loop, arm) for arm in both if d.loop in arm.loops]
+    later = arms_around(d.q.block)
+    mine = [arm for arm in arms_around(d.p.block) if isinstance(arm.owner, Branch) and (d.loop is None or d.loop in arm.loops)]
+    return [((d.loop, arm), int(bool(d.distance) and any(arm is other for other in later))) for arm in mine]
 
 
 def _ages(rows: int, pipes: int, levels: int) -> np.ndarray:
@@ -113,6 +115,7 @@ class Clocks:
         for number, (loop, _) in enumerate(running):
             loop.running.append(1 + depth + number)
         self.peel = 0
+        self.first: frozenset[ir.Operation] = frozenset()  # loops whose first iteration is gone through
         self.drains: dict[Loop, list[Leaf]] = {}
         self._masks: dict[int, np.ndarray] = {}
         self.check: Callable[[Leaf, State], None] = lambda leaf, state: None
@@ -163,7 +166,7 @@ class Clocks:
         return bool(
             ages[self.level(d.loop, d.scope)] < limit
             or any(ages[self.arms[arm]] < limit for arm in arms_of(d) if arm in self.arms)
-            or any(ages[self.runs[arm]] < SPAN - d.p.pos for arm in runs_of(d) if arm in self.runs)
+            or any(ages[self.runs[arm]] < ago * SPAN - d.p.pos for arm, ago in runs_of(d) if arm in self.runs)
         )
 
     def block(self, block: Block, state: State) -> State:
@@ -182,7 +185,7 @@ class Clocks:
             return state
         self.leave()
         if isinstance(item, Branch):
-            ends = [self.block(arm, self.run(arm, state.copy())) for arm in item.arms]
+            ends = [self.block(arm, self.run(arm, state.copy())) for arm in item.arms_in(self.first)]
             return self.join(ends) if ends else state
         return self.loop(item, state)
 
@@ -256,7 +259,9 @@ class Clocks:
         for turn in range(self.peel):
             if loop.trips == turn:
                 break
+            first, self.first = self.first, self.first | {loop.op} if turn == 0 else self.first - {loop.op}
             state = self.block(loop.body, self.next_iteration(loop, state))
+            self.first = first
             if loop.trips is None or loop.trips == turn + 1:
                 ways.append(state.copy())
         if loop.trips is None or loop.trips > self.peel:

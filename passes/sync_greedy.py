@@ -5,7 +5,7 @@ distance.  A flag that may be raised while it is raised gets more ids, or a unit
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -25,12 +25,13 @@ PEELED = 20_000
 """Up to so many commands, loops counted threefold, units are tested with their loops' first iterations peeled."""
 
 
-def solve(function: Function, found: list[Dependence]) -> Placement:
-    """Puts the units that the dependences need into the function's tree."""
+def solve(function: Function, found: list[Dependence], free_ids: Callable[[tuple[str, str]], list[int]]) -> Placement:
+    """Puts the units that the dependences need into the function's tree; `free_ids`: the event ids that they may have, by pair of pipes."""
     solver = _Solver(function, found)
     solver.settle(function.root, None)
     solver.free_ids()
     solver.prune()
+    solver.stretch(free_ids)
     return solver.placed
 
 
@@ -42,7 +43,7 @@ class _Solver:
         depth = max((len(block.loops) for block in _blocks(function.root)), default=0)
         running = list(dict.fromkeys((d.loop, d.scope) for d in found if d.loop is not d.scope))
         arms = list(dict.fromkeys(arm for d in found for arm in arms_of(d)))
-        runs = list(dict.fromkeys(arm for d in found if d.distance == 1 for arm in runs_of(d)))
+        runs = list(dict.fromkeys(arm for d in found for arm, _ in runs_of(d)))
         self.clocks = Clocks(pipes, depth, running, arms[:MOST_ARMS], runs[:MOST_ARMS])
         self.placed = Placement(function.root, self.clocks)
         self.knew: dict[Leaf, np.ndarray] = {}  # what a command's pipe knew before it when it was last walked by
@@ -336,6 +337,31 @@ class _Solver:
                 for leaf in unit.leaves:
                     self.placed.restore(leaf)
         self.clocks.peel = 0
+
+    def stretch(self, free_ids: Callable[[tuple[str, str]], list[int]]) -> None:
+        """Primes at the begin of the function and drains at its end the flags of loops, where nothing needs it otherwise and ids suffice.
+
+        Right beside its loop a prime waits for what its pipe did before, and a drain holds up what its pipe does next: loops that need not
+        wait for each other would.
+        """
+        nodes = [item for item in self.root.items if not (isinstance(item, Leaf) and item.anchor)]
+        ids: dict[tuple[str, str], int] = {}
+        for unit in self.placed.units:
+            ids[unit.src, unit.dst] = ids.get((unit.src, unit.dst), 0) + unit.ids
+        moved = [
+            (unit, unit.scope) for unit in self.placed.units
+            if unit.depth and unit.scope.block is self.root and ids[unit.src, unit.dst] <= len(free_ids((unit.src, unit.dst)))
+            and any(isinstance(node, Loop) and node is not unit.scope for node in nodes)
+        ]  # fmt: skip
+        for unit, _ in moved:
+            self.placed.stretch(unit, nodes[0], nodes[-1], True)
+        if moved and not self.holds():
+            for unit, loop in moved:
+                self.placed.stretch(unit, loop, loop, False)
+            for unit, loop in moved:
+                self.placed.stretch(unit, nodes[0], nodes[-1], True)
+                if not self.holds():
+                    self.placed.stretch(unit, loop, loop, False)
 
     def surely_needed(self) -> set[Unit]:
         """Units whose next command would not be in order without them, found in one walk.

@@ -13,7 +13,7 @@ from ptoc.dialect.mlir import ir
 from ptoc.dialect.op import REGISTRY, Record, location_of, record
 from ptoc.dialect.ops import structure, sync
 
-from .bounds import runs_at_least_once
+from .bounds import in_first_iteration, runs_at_least_once
 from .symbolic import LoopInfo, Poly, Symbols, add, number
 from .tile_places import Place, Slots, View, whole
 
@@ -86,6 +86,16 @@ class Branch:
     block: "Block" = None
     pos: int = 0
     end: int = 0
+
+    @cached_property
+    def first(self) -> dict[ir.Operation, bool]:
+        """Loops in whose first iteration it is known whether the first arm is taken, and whether it is."""
+        return in_first_iteration(self.op.operands[0])
+
+    def arms_in(self, first_of: frozenset[ir.Operation]) -> list["Block"]:
+        """The arms that may be taken in the first iteration of some loops."""
+        known = {taken for loop, taken in self.first.items() if loop in first_of}
+        return [arm for n, arm in enumerate(self.arms) if not known or (n == 0) is (True in known)]
 
 
 Node = Leaf | Loop | Branch

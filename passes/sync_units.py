@@ -18,7 +18,7 @@ class Unit:
     `depth`: flags raised before `scope` begins and drained after it (0: none).  `loop`: the loop whose iterations it counts; `ids`: event
     ids that it takes in turn, by iterations of `loop` counted through from `counts_from` on.  `cause`: the command that needs it.  `acknowledges`: it only makes another unit's ids free again.
     `straight`: it orders two commands of the function's own block with no loop or branch between them.  `local`: half of a local barrier.
-    `stuck`: why it must become one.
+    `stuck`: why it must become one.  `late`: it is drained at the end of the function, not right behind its loop.
     """
 
     src: str
@@ -31,6 +31,7 @@ class Unit:
     straight: bool = False
     local: bool = False
     stuck: str = ""
+    late: bool = False
     ids: int = 1
     base: int = -1
     counts_from: Loop | None = None
@@ -105,6 +106,16 @@ class Placement:
                 whole.leaves.append(leaf)
                 self.restore(leaf)
         self.units.append(whole)
+
+    def stretch(self, unit: Unit, first: Node, last: Node, late: bool) -> None:
+        """Primes a unit before one node of a block and drains it behind another."""
+        self.take_out(unit)
+        turning, unit.leaves, unit.late = unit.leaves[1:3], [], late
+        self.put(unit, "prime", unit.src, first, False)
+        for leaf in turning:
+            unit.leaves.append(leaf)
+            self.restore(leaf)
+        self.put(unit, "drain", unit.dst, last, True)
 
     def replace(self, unit: Unit, remark: str) -> None:
         """Takes a unit out for good, with a remark at the line that needed it."""
@@ -182,7 +193,7 @@ class Placement:
         items.insert(bisect_left(items, leaf.pos, key=lambda item: item.pos), leaf)
         if leaf.pipe in self.positions:
             insort(self.positions[leaf.pipe], leaf.pos)
-        if leaf.kind == "drain":
+        if leaf.kind == "drain" and not leaf.unit.late:
             insort(self.clocks.drains.setdefault(leaf.unit.scope, []), leaf, key=lambda drain: drain.pos)
 
     def take_out(self, unit: Unit) -> None:
@@ -191,7 +202,7 @@ class Placement:
             items, positions = leaf.block.items, self.positions.get(leaf.pipe)
             at = bisect_left(items, leaf.pos, key=lambda item: item.pos)
             del items[next(i for i in range(at, len(items)) if items[i] is leaf)]
-            if leaf.kind == "drain":
+            if leaf.kind == "drain" and not unit.late:
                 self.clocks.drains[unit.scope].remove(leaf)
             if positions:
                 del positions[bisect_left(positions, leaf.pos)]

@@ -1,8 +1,9 @@
 """When is a tile alive: from its first to its last use in program order, loops through which its bytes live included.
 
 A *position* is the number of an op in a walk of the function.  A tile that is used in a loop but made outside of it lives through the
-whole loop, unless all its uses are in that loop and the first one in each iteration overwrites all of it: then it is dead at the back
-edge and lives from that first use to its last one.
+whole loop, unless all its uses are in that loop and the first one in each iteration overwrites all that others read: then it is dead at the
+back edge and lives from that first use to its last one.  The slots of a multi tile live through the loop that turns them, wherever they are
+made: those of other iterations are in use.
 """
 
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import NamedTuple
 
 from ptoc.dialect import types as t
 from ptoc.dialect.mlir import ir
-from ptoc.dialect.op import REGISTRY, location_of, record
+from ptoc.dialect.op import REGISTRY, Record, location_of, record
 
 NOT_LOOPS = ("scf.if", "pto.section_cube", "pto.section_vector", "func.func")
 ALLOCS = ("pto.alloc_tile", "pto.alloc_multi_tile")
@@ -39,19 +40,29 @@ class Loop:
 
 @dataclass(frozen=True)
 class Use:
-    """An op that touches a tile.  `kills`: it overwrites all of it without reading it."""
+    """An op that touches a tile.
+
+    `value`: the operand, the tile or a view of it; `kills`: all valid elements of that are overwritten and none is read; `direct`: it is the
+    tile itself; `pipe`: the engine that it runs on, "" where none is known.
+    """
 
     position: int
     loop: Loop | None
     op: ir.Operation | None = None
     kills: bool = False
+    direct: bool = False
+    pipe: str = ""
+    reads: bool = True
+    writes: bool = True
+    value: ir.Value | None = None
 
 
 @dataclass
 class Buffer:
     """Memory that needs an address: a tile, the slots of a multi tile, or a reserved buffer.
 
-    `slot_bytes` is the size of one of its `slots` before rounding; `lo`, `hi`: first and last position where it is alive.
+    `slot_bytes` is the size of one of its `slots` before rounding; `turned`: the least depth of a loop in which one of its slots is chosen;
+    `lo`, `hi`: first and last position where it is alive.
     """
 
     op: ir.Operation
@@ -64,6 +75,17 @@ class Buffer:
     uses: list[Use] = field(default_factory=list)
     lo: int = 0
     hi: int = 0
+    turned: int | None = None
+
+    @property
+    def pipes(self) -> frozenset[str]:
+        """The engines whose ops touch it."""
+        return frozenset(use.pipe for use in self.uses if use.pipe)
+
+    def loops(self) -> list["Loop"]:
+        """The loops in which it is used, outermost first."""
+        found = {id(loop): loop for use in self.uses if use.loop for loop in use.loop.chain()}
+        return sorted(found.values(), key=lambda loop: (loop.depth, loop.position))
 
     @property
     def location(self) -> str:
@@ -85,10 +107,11 @@ class Buffer:
 
 @dataclass
 class Liveness:
-    """The buffers of a function in program order, and its ops by position."""
+    """The buffers of a function in program order, its ops by position, its loops."""
 
     buffers: list[Buffer]
     ops: list[ir.Operation]
+    loops: list[Loop]
 
 
 def liveness(func: ir.Operation) -> Liveness:
@@ -102,8 +125,8 @@ def liveness(func: ir.Operation) -> Liveness:
     for position, step in enumerate(steps):
         _note_uses(position, step, aliases)
     for buffer in buffers.values():
-        buffer.lo, buffer.hi = _interval(buffer, len(steps))
-    return Liveness(list(buffers.values()), [op for op, _, _ in steps])
+        buffer.lo, buffer.hi = interval(buffer, len(steps))
+    return Liveness(list(buffers.values()), [op for op, _, _ in steps], [step.own for step in steps if step.own])
 
 
 class Step(NamedTuple):
@@ -161,12 +184,27 @@ def _note_uses(position: int, step: Step, aliases: Aliases) -> None:
     if step.own:  # what a loop carries lives through all of it
         for buffer in {id(b): b for v in op.results for b in aliases.get(v, ())}.values():
             buffer.uses += [Use(position, step.loop), Use(step.own.end, step.loop)]
-    elif not len(op.regions) and not _is_view(op) and op.name not in ("scf.yield", "scf.condition"):
+    elif _is_view(op):
+        chosen = len(op.operands) and isinstance(t.of(op.operands[0].type), t.MultiTile)
+        for buffer in aliases.get(op.operands[0], ()) if chosen else ():
+            depth = step.loop.depth if step.loop else 0
+            buffer.turned = depth if buffer.turned is None else min(depth, buffer.turned)
+    elif not len(op.regions) and op.name not in ("scf.yield", "scf.condition"):
         rec = record(op) if op.name in REGISTRY and any(v in aliases for v in op.operands) else None
         for value in op.operands:
             for buffer in aliases.get(value, ()):
-                kills = rec is not None and value == buffer.op.results[0] and _overwrites(rec, value, buffer)
-                buffer.uses.append(Use(position, step.loop, op, kills))
+                buffer.uses.append(_use(position, step, rec, value, buffer))
+
+
+def _use(position: int, step: Step, rec: Record | None, value: ir.Value, buffer: Buffer) -> Use:
+    """What an op does with a buffer that one of its operands is."""
+    direct = value == buffer.op.results[0]
+    if rec is None:
+        return Use(position, step.loop, step.op, direct=direct, value=value)
+    names = [n for n, v in rec.operands.items() if any(x == value for x in (v if isinstance(v, list) else [v]))]
+    reads, writes = (any(n in touched for n in names) for touched in (rec.cls.reads_of(rec), rec.cls.writes))
+    kills = buffer.slots == 1 and buffer.type is not None and writes and not any(n in rec.cls.reads for n in names)
+    return Use(position, step.loop, step.op, kills, direct, rec.cls.pipe_of(rec).removeprefix("PIPE_"), reads, writes, value)
 
 
 def _is_view(op: ir.Operation) -> bool:
@@ -178,13 +216,6 @@ def _is_view(op: ir.Operation) -> bool:
 def _yields(op: ir.Operation) -> list[list[ir.Value]]:
     ends = [block.operations[len(block.operations) - 1].operation for region in op.regions for block in region.blocks if len(block.operations)]
     return [list(end.operands)[1 if end.name == "scf.condition" else 0 :] for end in ends if end.name in ("scf.yield", "scf.condition")]
-
-
-def _overwrites(rec, value: ir.Value, buffer: Buffer) -> bool:
-    """True where the op writes the whole valid part of the tile through its own type, and reads none of it."""
-    names = [n for n, v in rec.operands.items() if not isinstance(v, list) and v == value]
-    whole = buffer.slots == 1 and buffer.type is not None and None not in buffer.type.valid
-    return whole and bool(names) and all(n in rec.cls.writes and n not in rec.cls.reads for n in names)
 
 
 def _buffer(op: ir.Operation, loop: Loop | None) -> Buffer:
@@ -199,23 +230,35 @@ def _buffer(op: ir.Operation, loop: Loop | None) -> Buffer:
     return Buffer(op, tile.memory, slots, tile.bytes, tile, loop)
 
 
-def _interval(buffer: Buffer, end: int) -> tuple[int, int]:
+def interval(buffer: Buffer, end: int) -> tuple[int, int]:
     """First and last position where the buffer is alive; a reserved buffer is alive throughout (another core writes it)."""
     if buffer.op.name == RESERVE:
         return 0, end
     if not buffer.uses:
         return -1, -1
-    uses = sorted(buffer.uses, key=lambda use: use.position)
-    lo, hi = uses[0].position, uses[-1].position
-    common = _common_loop(uses)
+    positions = [use.position for use in buffer.uses]
+    lo, hi = min(positions), max(positions)
     made_at = buffer.loop.depth if buffer.loop else 0
-    if common is not None and common.depth > made_at and uses[0].kills and uses[0].loop is common and _directly_in(uses[0].op, common.op):
-        made_at = common.depth
-    for use in uses:
+    if buffer.slots > 1:
+        made_at = min(made_at, (buffer.turned or 1) - 1)
+    elif (private := overwritten_in(buffer)) is not None:
+        made_at = max(made_at, private.depth)
+    for use in buffer.uses:
         for loop in use.loop.chain() if use.loop else ():
             if loop.depth > made_at:
                 lo, hi = min(lo, loop.position), max(hi, loop.end)
     return lo, hi
+
+
+def overwritten_in(buffer: Buffer) -> Loop | None:
+    """The loop that has all uses of a tile and whose every iteration begins them by overwriting all that the others read; None if there is none."""
+    uses = sorted(buffer.uses, key=lambda use: use.position)
+    common = _common_loop(uses)
+    if common is None or not uses[0].kills or uses[0].loop is not common or not _directly_in(uses[0].op, common.op):
+        return None
+    whole = uses[0].direct and buffer.type.valid == (buffer.type.rows, buffer.type.cols)
+    same = all(use.value == uses[0].value and (use.reads or use.writes) for use in uses)  # one view, whose valid sizes no op changes
+    return common if whole or same else None
 
 
 def _common_loop(uses: list[Use]) -> Loop | None:

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from ptoc.dialect.errors import ArgumentError
 from ptoc.frontend import Kernel
 from ptoc.machine.chip import Chip, load_chip
 
@@ -26,14 +25,14 @@ def _chip(chip: str | Chip) -> Chip:
     return load_chip(chip) if isinstance(chip, str) else chip
 
 
-def compile(kernel: Kernel | str | Source, chip: str | Chip = DEFAULT_CHIP, *, sync: str = "insert", **parameters: Any) -> Compiled:
+def compile(kernel: Kernel | str | Source, chip: str | Chip = DEFAULT_CHIP, *, sync: str | None = None, auto_stages: bool = False, **parameters: Any) -> Compiled:
     """Compiles a kernel (an object, a shipped name, `file.py:function`, a `.pto` file) for a chip; parameters are its constants.
 
+    sync: "insert" what flags and barriers are missing, or "keep" them as written; None: as the kernel says, else "insert".
+    auto_stages: two slots for tiles that cross engines also in loops without `stages=`, where memory allows.
     Raises: PtocError of the stage that refuses it.
     """
-    if sync not in ("insert", "keep"):
-        raise ArgumentError(f"sync must be 'insert' or 'keep'; got {sync!r}")
-    return compile_source(_source(kernel), _chip(chip), parameters, sync)
+    return compile_source(_source(kernel), _chip(chip), parameters, sync, auto_stages)
 
 
 def run(
@@ -46,21 +45,25 @@ def run(
     values: bool = True,
     check: bool = False,
     allow_unvalidated: bool = False,
-    sync: str = "insert",
+    sync: str | None = None,
+    auto_stages: bool = False,
     **definitions: Any,
 ) -> Result:
     """Compiles and simulates: results and time from one run.
 
     definitions: sizes and parameters by name.  inputs: arrays by tensor name (seeded random ones where missing).  cores: blocks to
-    launch.  values=False: time alone.  check=True: also proves the synchronisation and runs the most adverse order that it allows.
+    launch.  values=False: time alone.  auto_stages: see compile.  check=True: also proves the synchronisation and runs the most adverse order that it allows.
     Raises: PtocError.
     """
-    return run_compiled(_source(kernel), _chip(chip), definitions, case, cores, inputs or {}, values, check, allow_unvalidated, sync)
+    return run_compiled(_source(kernel), _chip(chip), definitions, case, cores, inputs or {}, values, check, allow_unvalidated, sync, auto_stages)
 
 
-def check(kernel: Kernel | str | Source, chip: str | Chip = DEFAULT_CHIP, *, case: str | None = None, cores: int | None = None, sync: str = "insert", **definitions: Any) -> Any:
+def check(
+    kernel: Kernel | str | Source, chip: str | Chip = DEFAULT_CHIP, *, case: str | None = None, cores: int | None = None, sync: str | None = None, auto_stages: bool = False,
+    **definitions: Any,
+) -> Any:  # fmt: skip
     """Proves a kernel's synchronisation for given arguments: a SyncReport of what is missing, redundant or misused."""
-    return check_compiled(_source(kernel), _chip(chip), definitions, case, cores, {}, sync)
+    return check_compiled(_source(kernel), _chip(chip), definitions, case, cores, {}, sync, auto_stages)
 
 
 __all__ = ["DEFAULT_CHIP", "Compiled", "Result", "check", "compile", "load_kernel", "run"]

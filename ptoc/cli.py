@@ -39,7 +39,7 @@ def reported(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """KERNEL, -D, --case, --chip, --cores, --sync: the words that compile, run and check share."""
+    """KERNEL, -D, --case, --chip, --cores, --sync, --auto-stages: the words that compile, run and check share."""
     for option in reversed(
         (
             click.argument("kernel"),
@@ -47,7 +47,8 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--case", help="A named case of the kernel; the first one by default."),
             click.option("--chip", default=DEFAULT_CHIP, show_default=True, help="A chip of `ptoc chips`, or a chip file."),
             click.option("--cores", type=int, help="Blocks to launch."),
-            click.option("--sync", type=click.Choice(["insert", "keep"]), default="insert", show_default=True, help="Insert flags and barriers, or keep those of the file."),
+            click.option("--sync", type=click.Choice(["insert", "keep"]), help="Insert flags and barriers, or keep those that are there; by default as the kernel says."),
+            click.option("--auto-stages", is_flag=True, help="Two slots for tiles that cross engines also in loops without stages=, where memory allows."),
         )
     ):
         function = option(function)
@@ -70,7 +71,7 @@ def main() -> None:
 @click.option("--memory-map", is_flag=True, help="Print where every tile lies.")
 @click.option("--no-check", is_flag=True, help="Do not prove the synchronisation.")
 @reported
-def compile_command(kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str, output: str, emit: str, memory_map: bool, no_check: bool) -> None:
+def compile_command(kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str | None, auto_stages: bool, output: str, emit: str, memory_map: bool, no_check: bool) -> None:
     """Compile KERNEL to .pto, simulator IR and C++ with caller, build script and runner."""
     from .writing import compile_to
 
@@ -78,7 +79,7 @@ def compile_command(kernel: str, definitions: tuple, case: str | None, chip: str
     unknown = [k for k in kinds if k not in KINDS]
     if unknown or not kinds:
         raise PtocError(f"--emit: kinds are {', '.join(KINDS)}; got '{', '.join(unknown) or emit}'")
-    for line in compile_to(kernel, definitions, case, chip, cores, sync, output, kinds, memory_map, not no_check):
+    for line in compile_to(kernel, definitions, case, chip, cores, sync, output, kinds, memory_map, not no_check, auto_stages):
         to_stdout = line.startswith("\0")
         click.echo(line.removeprefix("\0"), err=output == "-" and not to_stdout, nl=not to_stdout)
 
@@ -93,7 +94,7 @@ def compile_command(kernel: str, definitions: tuple, case: str | None, chip: str
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @reported
 def run_command(
-    kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str, no_values: bool, checked: bool,
+    kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str | None, auto_stages: bool, no_values: bool, checked: bool,
     trace: str | None, save: str | None, allow_unvalidated: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Compile and simulate KERNEL: results and time from one run."""
@@ -104,14 +105,14 @@ def run_command(
     if no_values and not checked:
         from .timed_run import run_timed
 
-        result = run_timed(kernel, chip, given, case, cores, sync, allow_unvalidated)
+        result = run_timed(kernel, chip, given, case, cores, sync, auto_stages, allow_unvalidated)
     else:
         from ptoc.machine.chip import load_chip
 
         from .loading import load_source
         from .running import run_compiled
 
-        result = run_compiled(load_source(kernel), load_chip(chip), given, case, cores, {}, not no_values, checked, allow_unvalidated, sync)
+        result = run_compiled(load_source(kernel), load_chip(chip), given, case, cores, {}, not no_values, checked, allow_unvalidated, sync, auto_stages)
     if trace:
         from ptoc.simulator.trace import write_trace
 
@@ -130,16 +131,16 @@ def run_command(
 @click.option("--strict", is_flag=True, help="Redundant synchronisation fails too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @reported
-def check_command(kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str, strict: bool, as_json: bool) -> None:
+def check_command(kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str | None, auto_stages: bool, strict: bool, as_json: bool) -> None:
     """Prove KERNEL's synchronisation: every conflict ordered, nothing waits for ever, nothing redundant."""
     from ptoc.machine.chip import load_chip
 
     from .arguments import parse_definitions
     from .loading import load_source
     from .running import check_compiled
-    from .writing import check_json, describe_check
+    from .sync_text import check_json, describe_check
 
-    report = check_compiled(load_source(kernel), load_chip(chip), parse_definitions(definitions), case, cores, {}, sync)
+    report = check_compiled(load_source(kernel), load_chip(chip), parse_definitions(definitions), case, cores, {}, sync, auto_stages)
     click.echo(json.dumps(check_json(report), indent=2) if as_json else describe_check(report))
     if not report.ok or (strict and report.redundant):
         sys.exit(1)
@@ -147,7 +148,7 @@ def check_command(kernel: str, definitions: tuple, case: str | None, chip: str, 
 
 @main.command("opt")
 @click.argument("file")
-@click.option("--passes", default="", help="Passes of `ptoc passes`, separated by commas; none: parse, verify and print.")
+@click.option("--passes", default="", help="Passes of `ptoc passes`, separated by commas, options as in `multi-buffer{auto-stages}`; none: parse, verify and print.")
 @click.option("--chip", default=None, help="A chip of `ptoc chips`; by default one of the module's architecture.")
 @click.option("--print-after-all", is_flag=True, help="Print the module after each pass.")
 @click.option("--verify-diagnostics", is_flag=True, help="Compare errors with '// expected-error {{text}}' comments.")

@@ -1,6 +1,6 @@
 """A compiled kernel: the scheduled module and what is printed from it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,9 +12,11 @@ from ptoc.dialect.mlir import func, ir
 from ptoc.dialect.op import location_of, plain
 from ptoc.dialect.sim_text import parse_sim, sim_to_text
 from ptoc.frontend import Kernel
+from ptoc.frontend.kernel import SYNC
 from ptoc.lowering import lower
 from ptoc.lowering.kinds import mixed_kinds
 from ptoc.machine.chip import Chip
+from ptoc.passes.multi_buffer import MultiBuffer
 from ptoc.passes.pipeline import PIPELINE, Pass, run_passes
 from ptoc.simulator.elaborate import kernel_functions
 
@@ -68,25 +70,29 @@ class Compiled:
         return self.module
 
 
-def compile_source(source: Source, chip: Chip, parameters: dict[str, Any] | None = None, sync: str = "insert") -> Compiled:
+def compile_source(source: Source, chip: Chip, parameters: dict[str, Any] | None = None, sync: str | None = None, auto_stages: bool = False) -> Compiled:
     """Compiles a kernel or a text for a chip.
 
-    parameters: constants of a Python kernel.  sync: "insert", or "keep" to leave a text's flags and barriers as they are.
-    A Python kernel is compiled once for each chip, parameters and sync.  Raises: PtocError of the stage that refuses the program.
+    parameters: constants of a Python kernel.  sync: "insert", or "keep" to leave flags and barriers as they are; None: as the kernel says.
+    auto_stages: two slots also in loops without stages.  A Python kernel is compiled once for each chip, parameters and options.
+    Raises: PtocError of the stage that refuses the program.
     """
     parameters = parameters or {}
+    sync = sync or (source.kernel.sync if source.kernel else "insert")
+    if sync not in SYNC:
+        raise ArgumentError(f"sync must be {' or '.join(map(repr, SYNC))}; got {sync!r}")
     if source.form == "sim":
         return _read_sim(source, chip, parameters)
     if source.kernel is None:
-        return _compile(source, chip, parameters, sync)
-    key = (chip, sync, tuple(sorted(parameters.items())))
+        return _compile(source, chip, parameters, sync, auto_stages)
+    key = (chip, sync, auto_stages, tuple(sorted(parameters.items())))
     known = source.kernel.compilations
     if key not in known:
-        known[key] = _compile(source, chip, parameters, sync)
+        known[key] = _compile(source, chip, parameters, sync, auto_stages)
     return known[key]
 
 
-def _compile(source: Source, chip: Chip, parameters: dict[str, Any], sync: str) -> Compiled:
+def _compile(source: Source, chip: Chip, parameters: dict[str, Any], sync: str, auto_stages: bool) -> Compiled:
     if source.kernel is not None:
         module = source.kernel.trace(arch=chip.arch, **parameters)
     else:
@@ -95,13 +101,14 @@ def _compile(source: Source, chip: Chip, parameters: dict[str, Any], sync: str) 
         keep_argument_names(module, source.text)
     if not any(_functions(module)):
         raise ArgumentError(f"{source.file or source.name}: no function with a body, so there is nothing to compile")
-    remarks = run_passes(module, chip, pipeline_for(module, sync)) + _mixed(module)
+    remarks = run_passes(module, chip, pipeline_for(module, sync, auto_stages)) + _mixed(module)
     return Compiled(entry_name(module, source.name), chip, source, module, lower(module), parameters, remarks)
 
 
-def pipeline_for(module: ir.Module, sync: str) -> tuple[Pass, ...]:
-    """The passes for a module: without insert-sync where its synchronisation is to be kept as it stands."""
-    return tuple(p for p in PIPELINE if not (p.name == "insert-sync" and sync == "keep"))
+def pipeline_for(module: ir.Module, sync: str, auto_stages: bool = False) -> tuple[Pass, ...]:
+    """The passes for a module: without insert-sync where its synchronisation is to be kept as it stands, multi-buffer with its option."""
+    chosen = (replace(p, auto_stages=auto_stages) if isinstance(p, MultiBuffer) else p for p in PIPELINE)
+    return tuple(p for p in chosen if not (p.name == "insert-sync" and sync == "keep"))
 
 
 def entry_name(module: ir.Module, default: str) -> str:

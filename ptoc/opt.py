@@ -22,7 +22,7 @@ def opt(
     With `verify`, errors are compared with the text's expected-error comments instead; False where they differ.
     Raises: PtocError of a part (without `verify`).
     """
-    chosen = [pass_by_name(name.strip()) for name in passes.split(",") if name.strip()]
+    chosen = [pass_by_name(name.strip()) for name in re.split(r",(?![^{]*})", passes) if name.strip()]
     ok, first = True, 0
     for part in re.split(r"(?m)^// -----.*$\n?", text) if split else [text]:
         padded = "\n" * first + part

@@ -14,10 +14,12 @@ from ptoc.machine.chip import Chip
 from ptoc.machine.hazards import needs_barrier
 from ptoc.machine.pricing import price, sync_costs
 from ptoc.simulator.accesses import accesses_of
-from ptoc.simulator.check import SyncReport, check
-from ptoc.simulator.elaborate import elaborate, fill
+from ptoc.simulator.check import check
+from ptoc.simulator.check_report import SyncReport
+from ptoc.simulator.elaborate import elaborate, fill, kernel_functions
 from ptoc.simulator.engine import Costs, schedule
 from ptoc.simulator.execute import execute, execute_adverse
+from ptoc.simulator.loop_lines import loop_lines
 from ptoc.simulator.memory import Memories
 from ptoc.simulator.program import Program
 from ptoc.simulator.residency import MOST, all_hit, hit_fractions
@@ -72,10 +74,10 @@ class Prepared:
 
 
 def prepare(
-    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str
+    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str | None, auto_stages: bool = False
 ) -> Prepared:
     """Compiles a source for the values of a run, and elaborates it with all operands."""
-    arranged = arrange(source, chip, definitions, case, cores, inputs, sync)
+    arranged = arrange(source, chip, definitions, case, cores, inputs, sync, auto_stages)
     return Prepared(arranged.compile(), arranged.arguments, arranged.values, arranged.program())
 
 
@@ -86,7 +88,8 @@ def arrange(
     case: str | None,
     cores: int | None,
     inputs: dict[str, np.ndarray],
-    sync: str,
+    sync: str | None,
+    auto_stages: bool = False,
     values: bool = True,
     kept: Callable[[dict[str, Any]], TimedKernel | None] = lambda parameters: None,
 ) -> Arranged:
@@ -96,14 +99,14 @@ def arrange(
     where it is known without compiling.
     """
     if source.kernel is None:
-        return _arrange_text(source, chip, definitions, case, cores, inputs, sync)
+        return _arrange_text(source, chip, definitions, case, cores, inputs, sync, auto_stages)
     kernel = source.kernel
     given = {n: foreign_array(n, str(v), 0) for n, v in definitions.items() if n in kernel.tensors}
     definitions = {n: v for n, v in definitions.items() if n not in given}
     numbers = kernel_values(kernel, case, definitions)
     blocks = _blocks(kernel, numbers, cores, chip)
     parameters = {k: numbers[k] for k in kernel.parameters}
-    compiled = partial(compile_source, source, chip, parameters, sync)
+    compiled = partial(compile_source, source, chip, parameters, sync, auto_stages)
     timed = kept(parameters) or compiled().timed
     timed.refuse_more_than_chip(blocks)
     arguments = _kernel_arguments(timed, kernel, numbers, given | inputs, blocks, values)
@@ -111,13 +114,13 @@ def arrange(
 
 
 def _arrange_text(
-    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str
+    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str | None, auto_stages: bool
 ) -> Arranged:
     if case is not None:
         raise ArgumentError(f"{source.file}: a file has no cases; give arguments as -D NAME=VALUE")
     blocks = 1 if cores is None else cores
     _refuse_blocks(blocks)
-    compiled = compile_source(source, chip, {}, sync)
+    compiled = compile_source(source, chip, {}, sync, auto_stages)
     compiled.timed.refuse_more_than_chip(blocks)
     arguments = foreign_arguments(compiled, definitions, blocks, inputs)
     return Arranged(source, chip, lambda: compiled, compiled.timed, arguments, dict(arguments.numbers), {}, _extents(arguments))
@@ -215,15 +218,16 @@ def run_compiled(
     values: bool,
     checked: bool,
     allow_unvalidated: bool,
-    sync: str,
+    sync: str | None,
+    auto_stages: bool = False,
 ) -> Result:
     """See api.run."""
-    arranged = arrange(source, chip, definitions, case, cores, inputs, sync, values=values or checked)
+    arranged = arrange(source, chip, definitions, case, cores, inputs, sync, auto_stages, values=values or checked)
     if not values and not checked:
         return run_arranged(arranged, allow_unvalidated)
     prepared = Prepared(arranged.compile(), arranged.arguments, arranged.values, arranged.program())
     if checked:
-        prove_order(prepared.program)
+        prove_order(prepared)
     timeline = time_program(prepared.program, chip)
     result = _result(arranged, prepared.program, timeline, checked, allow_unvalidated)
     if values:
@@ -253,9 +257,19 @@ def _result(arranged: Arranged, program: Program, timeline: Timeline, checked: b
     return result
 
 
-def prove_order(program: Program) -> None:
-    """Raises CheckError that lists every missing order, misused flag and deadlock of a program."""
-    report = check(program, needs_barrier)
+def check_prepared(prepared: Prepared, redundancy: bool = False, chains: bool = False) -> SyncReport:
+    """The check of a prepared run; its advice names the lines of loops."""
+
+    def loops() -> dict[int, tuple[str, ...]]:
+        parts = kernel_functions(prepared.compiled.simulator_ir)[prepared.compiled.name]
+        return loop_lines(list(parts.values()), prepared.program)
+
+    return check(prepared.program, needs_barrier, redundancy, chains, loops)
+
+
+def prove_order(prepared: Prepared) -> None:
+    """Raises CheckError that lists every missing order, misused flag and deadlock of a run, and what to prime and to drain."""
+    report = check_prepared(prepared)
     if not report.ok:
         raise CheckError("\n".join(describe_faults(report)))
 
@@ -265,7 +279,7 @@ def prove(prepared: Prepared) -> None:
 
     Raises: CheckError, or the error of the run that a missing order makes fail.
     """
-    prove_order(prepared.program)
+    prove_order(prepared)
     compare_adverse(prepared, run_values(prepared, time_program(prepared.program, prepared.compiled.chip)))
 
 
@@ -332,17 +346,17 @@ def _wanted(function: Any) -> tuple[str, ...]:
 
 
 def describe_faults(report: SyncReport) -> list[str]:
-    """One line for each missing order, misuse and deadlock."""
+    """One line for each missing order, misuse and deadlock, and what to do about flags that a loop carries."""
     lines = [str(m) for m in report.missing] + list(report.misuse)
-    return lines + ([report.deadlock] if report.deadlock else [])
+    return lines + ([report.deadlock] if report.deadlock else []) + [f"advice: {line}" for line in report.advice]
 
 
 def check_compiled(
-    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str
+    source: Source, chip: Chip, definitions: dict[str, Any], case: str | None, cores: int | None, inputs: dict[str, np.ndarray], sync: str | None, auto_stages: bool = False
 ) -> SyncReport:
     """See api.check.  A unit is redundant only if no declared case of the same compiled kernel needs it."""
-    prepared = prepare(source, chip, definitions, case, cores, inputs, sync)
-    report = check(prepared.program, needs_barrier, redundancy=True)
+    prepared = prepare(source, chip, definitions, case, cores, inputs, sync, auto_stages)
+    report = check_prepared(prepared, redundancy=True, chains=True)
     return over_cases(report, prepared.program, other_cases(prepared)) if source.kernel is not None else report
 
 

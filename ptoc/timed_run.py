@@ -1,6 +1,6 @@
 """Time alone, from what is kept on disk where it is there: a run that was seen before imports neither MLIR nor the kernel.
 
-Two kinds of entries: a kernel as time sees it, by source, parameters, chip and sync; and what a request (a command line) comes to:
+Two kinds of entries: a kernel as time sees it, by source, parameters, chip and options; and what a request (a command line) comes to:
 which kernel, its sizes and blocks, the extents of its tensors.
 """
 
@@ -32,21 +32,21 @@ class Request:
     tolerance: float | None
 
 
-def run_timed(kernel: str, chip: str, definitions: dict[str, str], case: str | None, cores: int | None, sync: str, allow_unvalidated: bool) -> Result:
+def run_timed(kernel: str, chip: str, definitions: dict[str, str], case: str | None, cores: int | None, sync: str, auto_stages: bool, allow_unvalidated: bool) -> Result:
     """Time alone of what a command line names; see api.run.  Raises: PtocError."""
-    key = _request_key(kernel, chip, definitions, case, cores, sync)
+    key = _request_key(kernel, chip, definitions, case, cores, sync, auto_stages)
     request = load(key) if key else None
     if isinstance(request, Request) and all(digest_of(path) == digest for path, digest in request.depends):
         timed = load(request.kernel)
         if isinstance(timed, TimedKernel):
-            result = _run(request, timed, chip, lambda program: _fill(program, kernel, chip, definitions, case, cores, sync))
+            result = _run(request, timed, chip, lambda program: _fill(program, kernel, chip, definitions, case, cores, sync, auto_stages))
             result.allow_unvalidated = allow_unvalidated
             return result
-    return _first_run(key, kernel, chip, definitions, case, cores, sync, allow_unvalidated)
+    return _first_run(key, kernel, chip, definitions, case, cores, sync, auto_stages, allow_unvalidated)
 
 
 def _first_run(
-    key: str, kernel: str, chip: str, definitions: dict[str, str], case: str | None, cores: int | None, sync: str, allow_unvalidated: bool
+    key: str, kernel: str, chip: str, definitions: dict[str, str], case: str | None, cores: int | None, sync: str, auto_stages: bool, allow_unvalidated: bool
 ) -> Result:
     from ptoc.machine.chip import load_chip
 
@@ -58,13 +58,13 @@ def _first_run(
     depends = [(path, digest_of(path)) for path in _local_files(kernel, before)]
 
     def kept(parameters: dict[str, Any]) -> TimedKernel | None:
-        found = load(_kernel_key(kernel, depends, parameters, chip, sync)) if key else None
+        found = load(_kernel_key(kernel, depends, parameters, chip, sync, auto_stages)) if key else None
         return found if isinstance(found, TimedKernel) else None
 
-    arranged: Arranged = arrange(source, load_chip(chip), definitions, case, cores, {}, sync, values=False, kept=kept)
+    arranged: Arranged = arrange(source, load_chip(chip), definitions, case, cores, {}, sync, auto_stages, values=False, kept=kept)
     result = run_arranged(arranged, allow_unvalidated)
     if key and not arranged.arguments.arrays:
-        kernel_key = _kernel_key(kernel, depends, arranged.parameters, chip, sync)
+        kernel_key = _kernel_key(kernel, depends, arranged.parameters, chip, sync, auto_stages)
         known = kept(arranged.parameters)
         if known is None or known.learned() < arranged.timed.learned():
             store(kernel_key, arranged.timed)
@@ -88,25 +88,25 @@ def _run(request: Request, timed: TimedKernel, chip: str, fill: Callable[[Progra
     return result
 
 
-def _fill(program: Program, kernel: str, chip: str, definitions: dict[str, str], case: str | None, cores: int | None, sync: str) -> None:
+def _fill(program: Program, kernel: str, chip: str, definitions: dict[str, str], case: str | None, cores: int | None, sync: str, auto_stages: bool) -> None:
     """The commands with operands, for a trace or the report of a deadlock."""
     from ptoc.machine.chip import load_chip
 
     from .loading import load_source
     from .running import arrange
 
-    arrange(load_source(kernel), load_chip(chip), definitions, case, cores, {}, sync, values=False).fill(program)
+    arrange(load_source(kernel), load_chip(chip), definitions, case, cores, {}, sync, auto_stages, values=False).fill(program)
 
 
-def _request_key(kernel: str, chip: str, definitions: dict[str, str], case: str | None, cores: int | None, sync: str) -> str:
+def _request_key(kernel: str, chip: str, definitions: dict[str, str], case: str | None, cores: int | None, sync: str, auto_stages: bool) -> str:
     """"" where the request cannot be kept: without a cache, or with files among the definitions."""
     if folder() is None or any(str(value).endswith(".npy") for value in definitions.values()):
         return ""
-    return key_of("request", _named(kernel), _chip_part(chip), sorted(definitions.items()), case, cores, sync)
+    return key_of("request", _named(kernel), _chip_part(chip), sorted(definitions.items()), case, cores, sync, auto_stages)
 
 
-def _kernel_key(kernel: str, depends: list[tuple[str, str]], parameters: dict[str, Any], chip: str, sync: str) -> str:
-    return key_of("kernel", _named(kernel), depends, sorted(parameters.items()), _chip_part(chip), sync)
+def _kernel_key(kernel: str, depends: list[tuple[str, str]], parameters: dict[str, Any], chip: str, sync: str, auto_stages: bool) -> str:
+    return key_of("kernel", _named(kernel), depends, sorted(parameters.items()), _chip_part(chip), sync, auto_stages)
 
 
 def _named(kernel: str) -> tuple[str, ...]:

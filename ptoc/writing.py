@@ -4,22 +4,19 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ptoc.codegen import write_golden
-from ptoc.dialect.errors import ArgumentError, CheckError
+from ptoc.dialect.errors import ArgumentError
 from ptoc.machine.chip import load_chip
-from ptoc.machine.hazards import needs_barrier
-from ptoc.simulator.check import SyncReport, check
 from ptoc.simulator.elaborate import kernel_functions
 
 from .arguments import parse_definitions
 from .golden import golden_case
 from .loading import load_source
 from .result import Result
-from .running import describe_faults, prepare
+from .running import prepare, prove_order
 
 
 def write_text(path: Path, text: str) -> None:
@@ -37,15 +34,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def compile_to(
-    kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str, output: str, kinds: tuple[str, ...], memory_map: bool, checked: bool
+    kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str | None, output: str, kinds: tuple[str, ...], memory_map: bool, checked: bool,
+    auto_stages: bool = False,
 ) -> Iterator[str]:
     """Compiles and writes; yields lines to print (a text for standard output begins with a zero byte)."""
-    prepared = prepare(load_source(kernel), load_chip(chip), parse_definitions(definitions), case, cores, {}, sync)
+    prepared = prepare(load_source(kernel), load_chip(chip), parse_definitions(definitions), case, cores, {}, sync, auto_stages)
     compiled = prepared.compiled
     if checked:
-        report = check(prepared.program, needs_barrier)
-        if not report.ok:
-            raise CheckError("\n".join(describe_faults(report)))
+        prove_order(prepared)
     files: dict[str, str] = {}
     if "pto" in kinds:
         files[f"{compiled.name}.pto"] = compiled.pto
@@ -77,38 +73,3 @@ def save_outputs(result: Result, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, array in result.outputs.items():
         np.save(folder / f"{name}.npy", array)
-
-
-def check_json(report: SyncReport) -> dict[str, Any]:
-    """A check as JSON-ready data."""
-    faults = report.to_json()
-    return {
-        "sync": {
-            "flags": report.flag_sites,
-            "barriers": report.barrier_sites,
-            "missing": len(report.missing) + len(report.misuse),
-            "redundant": None if report.redundant is None else len(report.redundant),
-            "deadlock": report.deadlock,
-            "event_ids": report.event_ids,
-            "cross_core_ids": report.cross_core_ids,
-        },
-        "details": {key: faults[key] for key in ("missing", "misuse", "redundant", "idle")},
-    }
-
-
-def describe_check(report: SyncReport) -> str:
-    """A check as readable lines."""
-    lines = [f"{report.program}: {report.flag_units} flag units ({report.flag_sites} sets and waits), {report.barrier_units} barriers"]
-    if report.event_ids:
-        lines.append("  event ids of 8: " + ", ".join(f"{pair} {n}" for pair, n in report.event_ids.items()))
-    if report.cross_core_ids:
-        lines.append(f"  cross-core flags of 16: {report.cross_core_ids}")
-    lines += [f"  missing: {m}" for m in report.missing]
-    lines += [f"  misuse: {m}" for m in report.misuse]
-    if report.deadlock:
-        lines.append(f"  deadlock: {report.deadlock}")
-    for what in ("redundant", "idle"):
-        lines += [f"  {what}: {u}" for u in getattr(report, what) or ()]
-    redundant = "redundancy not judged" if report.redundant is None else f"{len(report.redundant)} redundant"
-    lines.append(f"  {len(report.missing) + len(report.misuse)} missing, {redundant}" + (", DEADLOCK" if report.deadlock else ""))
-    return "\n".join(lines)

@@ -34,6 +34,10 @@ class Channel:
         self.taken += 1
         return index % self.slots * self.slot_bytes
 
+    def local(self, slots: int) -> int:
+        """Byte offset of the slot last taken in a local buffer of `slots` slots."""
+        return (self.taken - 1) % slots * self.slot_bytes
+
     def release(self, append: Callable[[Command], None], signal_free: Command) -> None:
         """Gives a slot back; the library counts pops, not frees, to tell when to signal."""
         if self.taken % self.period == 0:

@@ -3,11 +3,18 @@
 Works on elaborated streams and shares no analysis with insert-sync.  Words (unit, redundant, idle): docs/semantics.md.
 """
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from .check_clocks import HAZARDS, Clocks, FirstFault, Place, Unordered
+from ptoc.dialect.layout import Ref
+
+from .check_advice import Loops, advise
+from .check_blocks import Group, Meeting, groups_of, meetings
+from .check_chain import longest_chain
+from .check_clocks import HAZARDS, Clocks, Needs, Unordered, survivors
+from .check_pattern import Pattern
 from .check_regions import Regions
+from .check_report import Chain, End, MissingOrder, PairUse, SyncReport, Unit
 from .overlap import shared_bytes
 from .program import Program, Site, Stream
 
@@ -17,96 +24,48 @@ NeedsBarrier = Callable[[str, str, str], bool]
 UNCOUNTED = ("prime", "drain", "end")
 
 
-@dataclass(frozen=True)
-class End:
-    """One of two accesses: its core, pipe, op and line."""
+@dataclass
+class Checked:
+    """A group of alike blocks and what the walk through the first of them found."""
 
-    core: str
-    pipe: str
-    op: str
-    location: str
-
-    def __str__(self) -> str:
-        return f"'{self.op}' ({self.location}, {self.pipe} of {self.core})"
-
-
-@dataclass(frozen=True)
-class MissingOrder:
-    """Two accesses to bytes `low` to `high` - 1 of `memory` in no order, one of them a write; `count` such pairs of these two lines."""
-
-    kind: str
-    memory: str
-    low: int
-    high: int
-    first: End
-    second: End
-    advice: str
-    count: int
-
-    def __str__(self) -> str:
-        return (
-            f"{self.second.location}: {self.kind} on {self.memory} bytes {self.low} to {self.high - 1}: {self.first} and {self.second} "
-            f"are in no order ({self.count} times): {self.advice}"
-        )
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A synchronisation unit: what it is, and the lines of its commands."""
-
-    unit: int
-    what: str
-    locations: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.what} at {', '.join(self.locations)}"
-
-
-@dataclass(frozen=True)
-class SyncReport:
-    """What a check found.  `redundant` and `idle` are None where they were not asked for, or the rest is not in order.
-
-    flag_sites: set and wait commands in the simulator IR; event_ids: "P -> Q" to the number of ids used, of 8; cross_core_ids of 16.
-    """
-
-    program: str
-    missing: tuple[MissingOrder, ...]
-    misuse: tuple[str, ...]
+    group: Group
+    regions: Regions
+    pattern: Pattern | None
+    missing: list[list]
+    misuse: dict[tuple, str]
     deadlock: str | None
-    flag_units: int
-    flag_sites: int
-    barrier_units: int
-    barrier_sites: int
-    event_ids: dict[str, int]
-    cross_core_ids: int
-    redundant: tuple[Unit, ...] | None = None
-    idle: tuple[Unit, ...] | None = None
-
-    @property
-    def ok(self) -> bool:
-        """True if every order is there, no flag is misused and nothing waits for ever."""
-        return not self.missing and not self.misuse and self.deadlock is None
-
-    def to_json(self) -> dict:
-        """The report as JSON-ready data."""
-        return {"ok": self.ok, **asdict(self)}
 
 
-def check(program: Program, needs_barrier: NeedsBarrier, redundancy: bool = False) -> SyncReport:
-    """Proves or refutes the order of all conflicting accesses; with `redundancy` also finds the units that could go."""
-    regions = Regions(program)
-    needs = _needs(program, needs_barrier)
-    clocks = Clocks(program, regions, needs)
-    deadlock = None if clocks.run() else clocks.deadlock()
-    if deadlock is None:
-        clocks.check_end()
-    missing = tuple(_described(program, regions, pair, count) for pair, count in clocks.missing.values())
-    report = SyncReport(program.name, missing, tuple(clocks.misuse.values()), deadlock, **_counts(program))
-    if not redundancy or not report.ok:
+def check(
+    program: Program,
+    needs_barrier: NeedsBarrier,
+    redundancy: bool = False,
+    chains: bool = False,
+    loops: Callable[[], Loops] | None = None,
+    shortcuts: bool = True,
+) -> SyncReport:
+    """Proves or refutes the order of all conflicting accesses; with `redundancy` also finds the units that could go.
+
+    chains: also the longest ones.  loops: gives the lines of the loops around each site, for advice.
+    Without `shortcuts` each block is walked from its first command to its last, and anew for each unit that could go: the same report.
+    """
+    needs = needs_of(program, needs_barrier)
+    checked = [_checked(group, needs, shortcuts) for group in groups_of(program, alone=not shortcuts)]
+    streams = [stream for part in checked for stream in part.group.program.streams]  # the others have the same sites and flags
+    report = SyncReport(program.name, _missing(program, checked), _misuse(checked), _deadlock(checked), **usage(program, streams))
+    if not report.ok:
+        return replace(report, advice=_advice(checked, loops() if loops else {}, needs_barrier))
+    if chains:
+        report = replace(report, chains=_chains(checked))
+    if not redundancy:
         return report
-    executed = _executed(program)
+    executed = _executed(streams)
     judged = [unit for unit in sorted(_units(program)) if unit in executed]
-    redundant = tuple(_unit(program, unit) for unit in judged if _spare(program, unit, regions, needs))
+    if shortcuts:
+        spare = _spare(checked, needs, [frozenset({unit}) for unit in judged])
+    else:
+        spare = [check(without(program, unit), needs_barrier, shortcuts=False).ok for unit in judged]
+    redundant = tuple(_unit(program, unit) for unit, may_go in zip(judged, spare) if may_go)
     return replace(report, redundant=redundant, idle=tuple(_unit(program, unit) for unit in sorted(_units(program) - executed)))
 
 
@@ -115,34 +74,142 @@ def check_without(program: Program, unit: int, needs_barrier: NeedsBarrier) -> S
     return check(without(program, unit), needs_barrier)
 
 
-def _spare(program: Program, unit: int, regions: Regions, needs: dict) -> bool:
-    """True if everything stays in order without the unit."""
-    smaller = without(program, unit)
-    touched = [
-        [part for part, command in zip(parts, stream.commands) if command.site.unit != unit]
-        for parts, stream in zip(regions.touched, program.streams)
+def spare_sites(program: Program, needs_barrier: NeedsBarrier, deletions: Sequence[frozenset[int]]) -> list[bool]:
+    """For each set of sites (by index): is the program in order without their commands?"""
+    units = [frozenset(site.unit for site in program.sites if site.index in sites) for sites in deletions]
+    whole = [all(site.index in sites for site in program.sites if site.unit in of) for sites, of in zip(deletions, units)]
+    needs = needs_of(program, needs_barrier)
+    checked = [_checked(group, needs) for group in groups_of(program)]
+    in_order = not any(part.missing or part.misuse or part.deadlock for part in checked) and not meetings(program, [part.group for part in checked])
+    quick = in_order and _spare(checked, needs, [of for of, all_there in zip(units, whole) if all_there])
+    answers = iter(quick or ())
+    return [
+        next(answers) if in_order and all_there else check(without_sites(program, sites), needs_barrier).ok
+        for sites, all_there in zip(deletions, whole)
     ]
-    clocks = Clocks(smaller, regions.with_touched(touched), needs, first_only=True)
-    try:
-        if not clocks.run():
-            return False
-        clocks.check_end()
-    except FirstFault:
-        return False
-    return True
 
 
 def without(program: Program, unit: int) -> Program:
     """The program with all commands of one unit deleted."""
-    streams = [Stream(stream.core, [command for command in stream.commands if command.site.unit != unit]) for stream in program.streams]
+    return without_sites(program, {site.index for site in program.sites if site.unit == unit})
+
+
+def without_sites(program: Program, sites: frozenset[int] | set[int]) -> Program:
+    """The program without the commands of some sites."""
+    streams = [Stream(stream.core, [c for c in stream.commands if c.site.index not in sites]) for stream in program.streams]
     return replace(program, streams=streams)
 
 
-def _needs(program: Program, needs_barrier: NeedsBarrier) -> dict[str, tuple[bool, bool, bool]]:
+def needs_of(program: Program, needs_barrier: NeedsBarrier) -> Needs:
+    """For each pipe with work: does it need a barrier for RAW, WAR, WAW?"""
     return {
         pipe: tuple(needs_barrier(program.arch, pipe, hazard) for hazard in HAZARDS)
         for pipe in {site.pipe for site in program.sites if site.kind == "work"}
     }
+
+
+def usage(program: Program, streams: Sequence[Stream]) -> dict:
+    """How the flags and barriers of a program are used, in all of its blocks or one of each alike ones: fields of a SyncReport."""
+    flags = [site for site in program.sites if site.kind in ("set", "wait")]
+    barriers = [site for site in program.sites if site.kind == "barrier"]
+    used = {(c.site, c.flag) for stream in streams for c in stream.commands if c.flag >= 0}
+    ids: dict[str, set[int]] = {}
+    for site, flag in used:
+        if site.kind in ("set", "wait"):
+            ids.setdefault(_pair(site), set()).add(flag)
+    pairs = []
+    for pair in sorted({_pair(site) for site in flags}):
+        mine = [site for site in flags if _pair(site) == pair]
+        sets = sum(site.kind == "set" for site in mine)
+        pairs.append(PairUse(pair, sets, len(mine) - sets, len({site.unit for site in mine if site.unit >= 0}), len(ids.get(pair, ()))))
+    pipes = [site.pipe for site in barriers]
+    return {
+        "flag_units": len({site.unit for site in flags if site.unit >= 0}),
+        "flag_sites": len(flags),
+        "barrier_units": len({site.unit for site in barriers if site.unit >= 0}),
+        "barrier_sites": len(barriers),
+        "pairs": tuple(pairs),
+        "barriers": {pipe: pipes.count(pipe) for pipe in sorted(set(pipes))},
+        "cross_core_ids": len({flag for site, flag in used if site.kind in ("signal", "await")}),
+    }
+
+
+def _checked(group: Group, needs: Needs, shortcuts: bool = True) -> Checked:
+    regions = Regions(group.program)
+    pattern = Pattern(group.program, regions) if shortcuts else None
+    clocks = Clocks(group.program, regions, needs, pattern=pattern)
+    deadlock = None if clocks.run() else clocks.deadlock()
+    if deadlock is None:
+        clocks.check_end()
+    return Checked(group, regions, pattern, list(clocks.missing.values()), clocks.misuse, deadlock)
+
+
+def _spare(checked: list[Checked], needs: Needs, deletions: list[frozenset[int]]) -> list[bool]:
+    """For each set of units: is everything in order without it?  What one block needs is not asked of the others."""
+    left = list(range(len(deletions)))
+    for part in sorted(checked, key=lambda part: sum(len(stream.commands) for stream in part.group.program.streams)):
+        lives = survivors(part.group.program, part.regions, needs, [deletions[n] for n in left], part.pattern)
+        left = [n for n, alive in zip(left, lives) if alive]
+    return [n in left for n in range(len(deletions))]
+
+
+def _missing(program: Program, checked: list[Checked]) -> tuple[MissingOrder, ...]:
+    """The missing orders of all blocks, those of one block first; each pair of sites once."""
+    found: dict[tuple[int, int], MissingOrder] = {}
+    for part in checked:
+        for pair, count in part.missing:
+            made = _described(part, pair, count * len(part.group.blocks))
+            block = part.group.program
+            key = tuple(block.streams[s].commands[i].site.index for s, i in (pair.first, pair.second))
+            found[key] = replace(found[key], count=found[key].count + made.count) if key in found else made
+    return (*found.values(), *(_met(program, meeting) for meeting in meetings(program, [part.group for part in checked])))
+
+
+def _misuse(checked: list[Checked]) -> tuple[str, ...]:
+    found: dict[tuple, str] = {}
+    for part in checked:
+        found = {**part.misuse, **found}
+    return tuple(found.values())
+
+
+def _deadlock(checked: list[Checked]) -> str | None:
+    stuck = [part for part in checked if part.deadlock is not None]
+    others = sum(len(part.group.blocks) for part in stuck) - 1
+    if not stuck:
+        return None
+    return stuck[0].deadlock + (f"\n  and so do {others} more block{'s' if others > 1 else ''}" if others else "")
+
+
+def _advice(checked: list[Checked], loops: Loops, needs_barrier: NeedsBarrier) -> tuple[str, ...]:
+    """What to prime and to drain, in all blocks."""
+
+    def outcome(program: Program) -> str:
+        report = check(program, needs_barrier)
+        if report.deadlock is not None:
+            return "something still waits for ever: " + report.deadlock.partition("\n")[0]
+        found = [f"{what}: {len(faults)}" for faults, what in ((report.missing, "missing orders"), (report.misuse, "misused flags")) if faults]
+        return f"there remain {', '.join(found)}" if found else "every order is there"
+
+    lines: dict[str, None] = {}
+    for part in checked:
+        left = any(key[0] == "left" for key in part.misuse)
+        if left or part.deadlock is not None:
+            told = advise(part.group.program, part.deadlock is not None, loops, outcome)
+            if not lines.keys() >= set(told[:-1]):  # else said of another block
+                lines |= dict.fromkeys(told)
+    return tuple(lines)
+
+
+def _chains(checked: list[Checked]) -> tuple[Chain, ...]:
+    """The longest chain of all blocks and, where its turn stays on one pipe, the longest that counts only what crosses pipes."""
+    found = []
+    for barriers in (True, False):
+        chain = max((longest_chain(part.group.program, barriers) for part in checked), key=lambda chain: chain.syncs, default=None)
+        if chain is not None and chain.syncs:
+            found.append(chain)
+        if chain is None or len({pipe for link in chain.turn for pipe in (link.source, link.target)}) != 1:
+            break
+    return tuple(found)
 
 
 def _units(program: Program) -> set[int]:
@@ -151,8 +218,9 @@ def _units(program: Program) -> set[int]:
     return {site.unit for site in program.sites if site.unit >= 0 and site.role not in UNCOUNTED} - ends
 
 
-def _executed(program: Program) -> set[int]:
-    return {command.site.unit for stream in program.streams for command in stream.commands if command.site.role not in UNCOUNTED}
+def _executed(streams: Sequence[Stream]) -> set[int]:
+    sites = {command.site for stream in streams for command in stream.commands}
+    return {site.unit for site in sites if site.role not in UNCOUNTED}
 
 
 def _unit(program: Program, unit: int) -> Unit:
@@ -167,44 +235,32 @@ def _pair(site: Site) -> str:
     return f"{site.pipe} -> {site.peer}" if site.kind == "set" else f"{site.peer} -> {site.pipe}"
 
 
-def _counts(program: Program) -> dict:
-    flags = [site for site in program.sites if site.kind in ("set", "wait")]
-    barriers = [site for site in program.sites if site.kind == "barrier"]
-    ids: dict[str, set[int]] = {}
-    cross: set[int] = set()
-    for stream in program.streams:
-        for command in stream.commands:
-            if command.site.kind in ("set", "wait"):
-                ids.setdefault(_pair(command.site), set()).add(command.flag)
-            elif command.site.kind in ("signal", "await"):
-                cross.add(command.flag)
-    return {
-        "flag_units": len({site.unit for site in flags if site.unit >= 0}),
-        "flag_sites": len(flags),
-        "barrier_units": len({site.unit for site in barriers if site.unit >= 0}),
-        "barrier_sites": len(barriers),
-        "event_ids": {pair: len(used) for pair, used in sorted(ids.items())},
-        "cross_core_ids": len(cross),
-    }
-
-
-def _described(program: Program, regions: Regions, pair: Unordered, count: int) -> MissingOrder:
-    first, second = _end(program, pair.first), _end(program, pair.second)
-    low, high = shared_bytes(regions.refs[pair.first_region].accesses(), regions.refs[pair.second_region].accesses())
-    core, other = program.streams[pair.first[0]].core, program.streams[pair.second[0]].core
+def _described(part: Checked, pair: Unordered, count: int) -> MissingOrder:
+    block, refs = part.group.program, part.regions.refs
+    first, second = _end(block, pair.first), _end(block, pair.second)
     after, before = f"after '{first.op}' ({first.location})", f"before '{second.op}' ({second.location})"
-    if core.block != other.block:
-        advice = "nothing orders two blocks within a kernel: give each its own bytes, or make the writes atomic"
-    elif core != other:
-        advice = f"signal from {first.pipe} of {core} {after} and await on {other} {before}"
+    if first.core != second.core:
+        advice = f"signal from {first.pipe} of {first.core} {after} and await on {second.core} {before}"
     elif first.pipe == second.pipe:
         advice = f"pipe_barrier(PIPE_{first.pipe}) {after}, {before}"
     else:
         advice = f"set_flag({first.pipe} -> {second.pipe}) {after} and wait_flag {before}"
-    return MissingOrder(HAZARDS[pair.hazard], regions.refs[pair.first_region].memory, low, high, first, second, advice, count)
+    return _order(HAZARDS[pair.hazard], refs[pair.first_region], refs[pair.second_region], first, second, advice, count)
 
 
-def _end(program: Program, place: Place) -> End:
+def _met(program: Program, meeting: Meeting) -> MissingOrder:
+    kind = "RAW" if meeting.second_kind == "read" else "WAR" if meeting.first_kind == "read" else "WAW"
+    advice = "nothing orders two blocks within a kernel: give each its own bytes, or make the writes atomic"
+    ends = _end(program, meeting.first), _end(program, meeting.second)
+    return _order(kind, meeting.first_region, meeting.second_region, *ends, advice, meeting.count)
+
+
+def _order(kind: str, first_region: Ref, second_region: Ref, first: End, second: End, advice: str, count: int) -> MissingOrder:
+    low, high = shared_bytes(first_region.accesses(), second_region.accesses())
+    return MissingOrder(kind, first_region.memory, low, high, first, second, advice, count)
+
+
+def _end(program: Program, place: tuple[int, int]) -> End:
     stream = program.streams[place[0]]
     site = stream.commands[place[1]].site
     return End(str(stream.core), site.pipe, site.op, site.location)

@@ -1,27 +1,34 @@
-"""Happens-before over a program's streams, by vector clocks; no times.
+"""Happens-before over the streams of one block, by vector clocks; no times.
 
-A clock has one entry per queue of a block: n says that all commands of that queue with a number below n (in program order) are
-complete.  A command starts knowing what its queue knows: what the scalar unit knew when it issued it, what waits took, what barriers
-proved.  A set or signal passes on its queue's clock with its own queue complete up to itself.  Two conflicting accesses are in order if
-the clock of the later one covers the earlier; accesses of one queue also where the pipe needs no barrier between them.
+A clock has one entry per queue: n says that all commands of that queue with a number below n (in program order) are complete.  A command
+starts knowing what its queue knows: what the scalar unit knew when it issued it, what waits took, what barriers proved.  A set or signal
+passes on its queue's clock with its own queue complete up to itself.  Two conflicting accesses are in order if the clock of the later one
+covers the earlier; accesses of one queue also where the pipe needs no barrier between them.  Work of the scalar unit is posted like any
+other; one more entry says which waits it has passed, which everything issued later knows.
+
+Many programs are walked at once that differ in deleted units only: a clock is a matrix with a row for each.  One order serves all: what is
+left of it when flags whose sets and waits pair with each other are taken out is an order of the smaller program.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from .check_regions import Regions
+import numpy as np
+
+from .check_flags import FlagRules, Raise
+from .check_loops import Skipper
+from .check_pattern import Pattern, bodies_of, leader_of
+from .check_regions import ATOMICS, READS, WRITES, Regions
 from .program import Command, Program
 from .replay import Queue, Replay
 
-EVENT_IDS = 8
-CROSS_CORE_IDS = 16
-COUNTER_MAX = 15
-"""Source: docs/semantics.md, Execution."""
-
 HAZARDS = ("RAW", "WAR", "WAW")
 RAW, WAR, WAW = range(3)
-ALWAYS = 1 << 62
 
 Place = tuple[int, int]  # stream, index
+Needs = dict[str, tuple[bool, bool, bool]]  # pipe -> needs a barrier for RAW, WAR, WAW
+Entry = list[int]  # index of an access, and the queues (bits) that were asked whether they know it
+Table = dict[int, tuple[dict[Queue, Entry], dict[Queue, Entry], dict[Queue, Entry]]]  # region -> latest write, atomic write, read by queue
 
 
 class Unordered(NamedTuple):
@@ -34,143 +41,187 @@ class Unordered(NamedTuple):
     second_region: int
 
 
-class FirstFault(Exception):
-    """Something is wrong and the caller only wants to know that."""
+class AllFail(Exception):
+    """None of the smaller programs is in order."""
 
 
 class Clocks(Replay):
-    """One run of the check.  `missing`: by pair of sites, the first unordered pair and their number; `misuse`: texts by sites."""
+    """One walk.  `missing`: by pair of sites, the first unordered pair and their number; `misuse`: texts by sites.
 
-    def __init__(self, program: Program, regions: Regions, needs: dict[str, tuple[bool, bool, bool]], first_only: bool = False) -> None:
+    without: units to delete, one set for each row; nothing is reported then, but `alive` says which rows have no fault.  Each set must
+    hold all sets and waits that pair with one another.  The walk ends with AllFail when no row is left.  pattern: what repeats, to be
+    skipped; the order is the same without it.
+    """
+
+    patient = True
+
+    def __init__(
+        self, program: Program, regions: Regions, needs: Needs, without: Sequence[frozenset[int]] = (), pattern: Pattern | None = None
+    ) -> None:
         super().__init__(program)
-        self.regions, self.first_only = regions, first_only
+        self.regions = regions
         self.missing: dict[tuple[int, int], list] = {}
         self.misuse: dict[tuple, str] = {}
-        self._bounds = {pipe: tuple(ALWAYS if not need else 0 for need in hazards) for pipe, hazards in needs.items()}
-        self._tables: list[dict[int, tuple[dict, dict, dict]]] = [{} for _ in program.streams]
-        self._shared: dict[int, tuple[dict, dict, dict]] = {}
-        self._sets: dict[tuple, list[int]] = {}
-        self._takes: dict[tuple, list[int]] = {}
-        self._signals: dict[tuple[int, int], list[tuple[Queue, int]]] = {}
-        self._awaits: dict[tuple[int, int], list[tuple[Queue, int]]] = {}
-        sizes: dict[int, int] = {}
+        self.alive = np.ones(len(without) or 1, bool)
+        self.judging = bool(without)
+        self.deleted = {unit: np.array([unit in units for units in without]) for unit in frozenset().union(*without)}
+        self.tables: list[Table] = [{} for _ in program.streams]
+        self.shared: Table = {}
+        self.rules = FlagRules(program, self.deleted, self._fault)
+        self._free = {pipe: tuple(not need for need in hazards) for pipe, hazards in needs.items()}
+        self.queues = [queue for queues in self.cores for queue in queues.values()]
+        for number, queue in enumerate(self.queues):
+            queue.local = queue.passed = number
         for number, queues in enumerate(self.cores):
-            block = program.streams[number].core.block
-            for queue in queues.values():
-                queue.block, queue.local = block, sizes.get(block, 0)
-                sizes[block] = queue.local + 1
-        for queues in self.cores:
-            for queue in queues.values():
-                queue.state = queue.seen = [0] * sizes[queue.block]
+            queues["S"].passed = len(self.queues) + number
+        start = np.zeros((self.alive.size, len(self.queues) + len(self.cores)), np.int64)
+        for queue in self.queues:
+            queue.state = queue.seen = start
+        self.leader = leader_of(program)
+        self._bodies = bodies_of(program.streams[self.leader])
+        self.skipper = Skipper(self, pattern) if pattern is not None else None
+        self._set_stop()
+
+    def stopped(self, number: int) -> None:
+        """The leading stream is at the beginning of a loop's body; the others have come as far as they can."""
+        if self.skipper is not None:
+            self.skipper.look()
+        self._set_stop()
+
+    def _set_stop(self) -> None:
+        after = int(np.searchsorted(self._bodies, self.next[self.leader], side="right"))
+        self.stops[self.leader] = int(self._bodies[after]) if after < self._bodies.size else len(self.program.streams[self.leader].commands)
 
     def work(self, queue: Queue, index: int, command: Command) -> None:
-        """Clocks of a command: what it conflicts with must be known."""
-        clock = self._clock(queue)
+        """A command starts: what it conflicts with must be known."""
         reads, writes, atomic = self.regions.touched[queue.stream][index]
-        bounds = self._bounds[queue.pipe]
-        for number in reads:
-            table = self._table(queue, number)
-            for other in self.regions.neighbours[number]:
-                if other in table:
-                    before = table[other]
-                    self._compare(queue, index, clock, number, other, before[0], RAW, bounds[RAW])
-                    self._compare(queue, index, clock, number, other, before[1], RAW, bounds[RAW])
-        for number in writes:
-            table = self._table(queue, number)
-            for other in self.regions.neighbours[number]:
-                if other in table:
-                    before = table[other]
-                    self._compare(queue, index, clock, number, other, before[0], WAW, bounds[WAW])
-                    if not atomic:
-                        self._compare(queue, index, clock, number, other, before[1], WAW, bounds[WAW])
-                    self._compare(queue, index, clock, number, other, before[2], WAR, bounds[WAR])
-        for number in reads:
-            self._table(queue, number).setdefault(number, ({}, {}, {}))[2][queue] = index
-        for number in writes:
-            self._table(queue, number).setdefault(number, ({}, {}, {}))[1 if atomic else 0][queue] = index
-        if queue.pipe == "S" or command.site.attributes.get("drained"):
-            self._complete(queue, index)
+        if reads or writes:
+            asked: list[tuple] = []
+            for number in reads:
+                self._ask(queue, number, RAW, (WRITES, ATOMICS), asked)
+            for number in writes:
+                self._ask(queue, number, WAW, (WRITES,) if atomic else (WRITES, ATOMICS), asked)
+                self._ask(queue, number, WAR, (READS,), asked)
+            if asked:
+                self._judge(queue, index, asked)
+            for number in reads:
+                self.table(queue.stream, number).setdefault(number, ({}, {}, {}))[READS][queue] = [index, 0]
+            for number in writes:
+                self.table(queue.stream, number).setdefault(number, ({}, {}, {}))[ATOMICS if atomic else WRITES][queue] = [index, 0]
+        if command.site.attributes.get("drained"):
+            queue.state = self._clock(queue).copy()
+            queue.state[:, queue.local] = index + 1
 
-    def raised(self, queue: Queue, index: int, command: Command) -> list[int]:
+    def raised(self, queue: Queue, index: int, command: Command) -> tuple[np.ndarray, Raise | None]:
         """The token that a set or signal carries."""
         clock = self._clock(queue)
+        made = None
         if command.site.kind == "set":
-            self._check_set(queue, index, command, clock)
+            made = self.rules.set(queue, index, command, clock)
         else:
-            self._check_signal(queue, index, command, clock)
+            counts = {to: len(self.flags.get((to, queue.stream, command.flag), ())) for to in self.peers[queue.stream]}
+            self.rules.signal(queue, index, command, clock, counts, self.alive)
         token = clock.copy()
-        token[queue.local] = index + 1
-        if queue.pipe == "S":
-            self._complete(queue, index)
-        return token
+        token[:, queue.local] = index + 1
+        return token, made
 
-    def taken(self, queue: Queue, index: int, command: Command, tokens: list) -> None:
+    def taken(self, queue: Queue, index: int, command: Command, tokens: list[tuple[np.ndarray, Raise | None]]) -> None:
         """Merges what tokens carry into the queue that waited."""
         clock = self._clock(queue)
-        if command.site.kind == "wait":
-            self._takes.setdefault((queue.stream, command.site.peer, command.site.pipe, command.flag), []).append(index)
-        else:
-            self._check_alone(queue, index, command, clock, self._awaits.setdefault((queue.stream, command.flag), []), "awaited on")
-        for token in tokens:
-            clock = _merge(clock, token)
-        queue.state = clock
-        if queue.pipe == "S":
-            self._complete(queue, index)
+        if command.site.kind == "await":
+            self.rules.awaited(queue, index, command, clock, self.peers[queue.stream])
+        merged = clock.copy()
+        for token, made in tokens:
+            np.maximum(merged, token, out=merged)
+            if made is not None:
+                made.taken = index
+        self._learn(queue, index, command, clock, merged)
 
     def drained(self, queue: Queue, index: int, command: Command, queues: list[Queue]) -> None:
         """A barrier: what its queues did is known."""
         clock = self._clock(queue)
+        merged = clock.copy()
         for other in queues:
-            clock = _merge(clock, other.state)
+            np.maximum(merged, other.state, out=merged)
         for other in queues:
-            clock[other.local] = index + 1
-        queue.state = clock
+            merged[:, other.local] = index + 1
+        self._learn(queue, index, command, clock, merged)
 
     def check_end(self) -> None:
         """Notes flags that are left raised."""
         for key, tokens in self.flags.items():
             if tokens and len(key) == 4:
-                stream, pipe, peer, flag = key
-                command = self._at((stream, self._sets[key][-1]))
-                self._misused(
-                    ("left", command.site.index),
-                    f"{command.site.location}: flag {pipe} -> {peer} id {flag} of {self.program.streams[stream].core} is left raised at the end: "
-                    f"add wait_flag({pipe} -> {peer}, {flag}) after it, or drop this set",
-                )
+                self.rules.left(*key, tokens[-1][1])
 
-    def _clock(self, queue: Queue) -> list[int]:
+    def never_asked(self, queue: Queue) -> tuple[int, int, int]:
+        """For accesses of `queue` of each kind: its own bit if its pipe keeps them in order without being asked, else 0."""
+        raw, war, waw = self._free[queue.pipe] if queue.pipe in self._free else (True, True, True)
+        bit = 1 << queue.local
+        return (bit if raw and waw else 0,) * 2 + (bit if war else 0,)
+
+    def queue_numbers(self) -> list[list[int]]:
+        """Per stream and command the number of its queue."""
+        numbers = [{site: queues[pipe].local for site, pipe in self._site_queue.items() if pipe in queues} for queues in self.cores]
+        return [[known[command.site] for command in stream.commands] for known, stream in zip(numbers, self.program.streams)]
+
+    def table(self, stream: int, number: int) -> Table:
+        """The table that a region stands in: the stream's own, or that of the memory that cores share."""
+        return self.shared if self.regions.shared[number] else self.tables[stream]
+
+    def _clock(self, queue: Queue) -> np.ndarray:
         """What the queue knows when its next command starts."""
         if queue.waiting:
             issued = queue.waiting[0][1]
             if issued is not queue.seen:
                 queue.seen = issued
-                queue.state = _merge(queue.state, issued)
+                queue.state = np.maximum(queue.state, issued)
         return queue.state
 
-    def _complete(self, queue: Queue, index: int) -> None:
-        queue.state = queue.state.copy()
-        queue.state[queue.local] = index + 1
+    def _learn(self, queue: Queue, index: int, command: Command, before: np.ndarray, after: np.ndarray) -> None:
+        """The queue's clock is `after` behind a wait or barrier; rows that lack it stay as they were."""
+        deleted = self.deleted.get(command.site.unit)
+        if deleted is not None:
+            after[deleted] = before[deleted]
+        if queue.pipe == "S":
+            after[:, queue.passed] = index + 1
+        queue.state = after
 
-    def _table(self, queue: Queue, number: int) -> dict[int, tuple[dict, dict, dict]]:
-        return self._shared if self.regions.shared[number] else self._tables[queue.stream]
+    def _ask(self, queue: Queue, number: int, hazard: int, kinds: tuple[int, ...], asked: list[tuple]) -> None:
+        """Adds to `asked` every queue's latest access that must be complete when this one to region `number` starts.
 
-    def _compare(
-        self, queue: Queue, index: int, clock: list[int], number: int, other: int, earlier: dict[Queue, int], hazard: int, same_queue: int
-    ) -> None:
-        """Every queue's latest access to region `other` must be complete when this access to region `number` starts."""
-        for source, at in earlier.items():
-            if source.block != queue.block:
-                known = 0
-            else:
-                known = clock[source.local]
-                if source is queue and same_queue > known:
-                    known = same_queue
-            if at >= known:
-                self._unordered(hazard, (source.stream, at), other, (queue.stream, index), number)
+        Each access is asked of each queue once: what a queue knew once it knows for good.
+        """
+        table = self.table(queue.stream, number)
+        bit = 1 << queue.local
+        free = self._free[queue.pipe][hazard]
+        for other in self.regions.neighbours[number]:
+            entries = table.get(other)
+            if entries is None:
+                continue
+            for kind in kinds:
+                for source, entry in entries[kind].items():
+                    if not entry[1] & bit and not (free and source is queue):
+                        entry[1] |= bit
+                        asked.append((source, entry[0], hazard, other, number))
+
+    def _judge(self, queue: Queue, index: int, asked: list[tuple]) -> None:
+        clock = self._clock(queue)
+        if self.judging:
+            columns, places = [item[0].local for item in asked], [item[1] for item in asked]
+            self._drop((clock[:, columns] <= places).any(axis=1))
+            return
+        known = clock[0]
+        unknown = [item for item in asked if item[1] >= known[item[0].local]]
+        for source, at, hazard, other, number in sorted(unknown, key=lambda item: item[0].local):  # tables have no order of their own
+            self._unordered(hazard, (source.stream, at), other, (queue.stream, index), number)
+
+    def _drop(self, bad: np.ndarray | bool) -> None:
+        """Rows with a fault: nothing more need be known of them."""
+        self.alive &= np.logical_not(bad)
+        if not self.alive.any():
+            raise AllFail
 
     def _unordered(self, hazard: int, first: Place, first_region: int, second: Place, second_region: int) -> None:
-        if self.first_only:
-            raise FirstFault
         if first[0] == second[0] and first[1] > second[1]:
             first, first_region, second, second_region = second, second_region, first, first_region
             hazard = (WAR, RAW, WAW)[hazard]
@@ -180,71 +231,27 @@ class Clocks(Replay):
         else:
             self.missing[key] = [Unordered(hazard, first, first_region, second, second_region), 1]
 
-    def _misused(self, key: tuple, text: str) -> None:
-        if self.first_only:
-            raise FirstFault
-        self.misuse.setdefault(key, text)
-
-    def _check_set(self, queue: Queue, index: int, command: Command, clock: list[int]) -> None:
-        site, flag = command.site, command.flag
-        key = (queue.stream, site.pipe, site.peer, flag)
-        sets, takes = self._sets.setdefault(key, []), self._takes.get(key, ())
-        if not 0 <= flag < EVENT_IDS:
-            self._misused(
-                ("id", site.index),
-                f"{site.location}: '{site.op}' uses event id {flag}; a pipe pair has {EVENT_IDS} of them, 0 to {EVENT_IDS - 1}",
-            )
-        if sets:
-            taker = queue.core_queues.get(site.peer)
-            cleared = len(takes) == len(sets) and (taker is queue or clock[taker.local] > takes[-1])
-            if not cleared:
-                before = self._at((queue.stream, sets[-1])).site
-                self._misused(
-                    ("set", before.index, site.index),
-                    f"{site.location}: flag {site.pipe} -> {site.peer} id {flag} of {self.program.streams[queue.stream].core} is set while it may still be "
-                    f"raised by the set at {before.location}: order its wait on {site.peer} before this set (a flag {site.peer} -> {site.pipe}), or take another id",
-                )
-        sets.append(index)
-
-    def _check_signal(self, queue: Queue, index: int, command: Command, clock: list[int]) -> None:
-        site, flag = command.site, command.flag
-        signals = self._signals.setdefault((queue.stream, flag), [])
-        self._check_alone(queue, index, command, clock, signals, "signalled from")
-        if not 0 <= flag < CROSS_CORE_IDS:
-            self._misused(
-                ("id", site.index),
-                f"{site.location}: '{site.op}' uses cross-core flag {flag}; a core has {CROSS_CORE_IDS} of them, 0 to {CROSS_CORE_IDS - 1}",
-            )
-        taken = len(signals) - COUNTER_MAX  # awaits that must be over
-        if taken <= 0:
-            return
-        for receiver in self.peers[queue.stream]:
-            awaits = self._awaits.get((receiver, flag), ())
-            if len(awaits) < taken or clock[awaits[taken - 1][0].local] <= awaits[taken - 1][1]:
-                self._misused(
-                    ("overflow", site.index),
-                    f"{site.location}: cross-core flag {flag} of {self.program.streams[receiver].core} may count past {COUNTER_MAX}: nothing orders its "
-                    f"await number {taken} before signal number {len(signals)} of {self.program.streams[queue.stream].core}; let the receiver signal back more often",
-                )
-
-    def _check_alone(
-        self, queue: Queue, index: int, command: Command, clock: list[int], events: list[tuple[Queue, int]], what: str
-    ) -> None:
-        """Signals (or awaits) of one cross-core flag must be in one order, else nobody knows which raise a wait takes."""
-        if events:
-            other, at = events[-1]
-            if other is not queue and clock[other.local] <= at:
-                before, site = self._at((other.stream, at)).site, command.site
-                self._misused(
-                    ("alone", before.index, site.index),
-                    f"{site.location}: cross-core flag {command.flag} of {self.program.streams[queue.stream].core} is {what} {other.pipe} ({before.location}) and "
-                    f"{queue.pipe} in no order: use one pipe, or two flags",
-                )
-        events.append((queue, index))
+    def _fault(self, bad: np.ndarray | bool, key: tuple, text: str) -> None:
+        if self.judging:
+            self._drop(bad)
+        else:
+            self.misuse.setdefault(key, text)
 
     def _at(self, place: Place) -> Command:
         return self.program.streams[place[0]].commands[place[1]]
 
 
-def _merge(mine: list[int], other: list[int]) -> list[int]:
-    return [a if a > b else b for a, b in zip(mine, other)]
+def survivors(
+    program: Program, regions: Regions, needs: Needs, without: Sequence[frozenset[int]], pattern: Pattern | None = None
+) -> list[bool]:
+    """For each set of units: is the program in order without it?  A set must hold all that pairs with one another.  The whole must be in order."""
+    if not without:
+        return []
+    clocks = Clocks(program, regions, needs, without, pattern)
+    try:
+        if not clocks.run():
+            return [False] * len(without)
+        clocks.check_end()
+    except AllFail:
+        return [False] * len(without)
+    return clocks.alive.tolist()

@@ -38,7 +38,7 @@ def elaborate(
         operands = partial(fill, module, arguments, blocks, arrays or {})
         return program_of_forms(time_forms(module, kernel), arguments, blocks, arrays or {}, operands)
     program = Program(kernel, _arch(module), [], [], {})
-    program.streams += [Stream(core) for core in cores_of(parts, blocks)]
+    program.streams += [Stream(core) for core in cores_of(parts, blocks, vector_cores(parts))]
     _fill(parts, arguments, blocks, arrays or {}, program)
     return program
 
@@ -46,13 +46,12 @@ def elaborate(
 def time_forms(module: ir.Module, kernel: str) -> Forms:
     """What time needs of a kernel, written out; plain data."""
     parts, arch = _parts(module, kernel), _arch(module)
-    forms = Forms(kernel, arch, [], Codes(), {})
+    forms = Forms(kernel, arch, [], Codes(), {}, vector_cores(parts))
     tensors = written_tensors(list(parts.values()))
     moves: dict[str, TimeForm | None] = {}
     for kind, function in parts.items():
-        vectors = 2 if "aic" in parts else 1
-        forms.parts[kind], site_of = write_time(function, arch, forms.table, forms.sites, vectors, tensors)
-        moves[kind] = write_accesses(function, arch, forms.ways, forms.sites, vectors, site_of)
+        forms.parts[kind], site_of = write_time(function, arch, forms.table, forms.sites, forms.vectors, tensors)
+        moves[kind] = write_accesses(function, arch, forms.ways, forms.sites, forms.vectors, site_of)
     forms.moves = moves if all(moves.values()) else None
     return forms
 
@@ -64,7 +63,7 @@ def fill(module: ir.Module, arguments: dict[str, Any], blocks: int, arrays: dict
 
 def _fill(parts: dict[str, func.FuncOp], arguments: dict[str, Any], blocks: int, arrays: dict[str, np.ndarray], program: Program) -> None:
     """The commands with operands of all streams; sites that are there already are kept."""
-    vectors = 2 if "aic" in parts else 1
+    vectors = vector_cores(parts)
     tensors = written_tensors(list(parts.values()))
     written, first = {}, 0
     for kind, function in parts.items():
@@ -91,6 +90,12 @@ def _parts(module: ir.Module, kernel: str) -> dict[str, func.FuncOp]:
     if kernel not in functions:
         raise ArgumentError(f"the module has no kernel '{kernel}'; it has: {', '.join(functions) or 'none'}")
     return functions[kernel]
+
+
+def vector_cores(parts: dict[str, func.FuncOp]) -> int:
+    """Vector cores of a block: two beside a cube core, where the functions do not say one."""
+    stated = [plain(f.attributes["sim.vector_cores"]) for f in parts.values() if "sim.vector_cores" in f.attributes]
+    return min([2 if "aic" in parts else 1, *stated])
 
 
 def kernel_functions(module: ir.Module) -> dict[str, dict[str, func.FuncOp]]:

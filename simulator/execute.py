@@ -122,7 +122,7 @@ class _Adverse(Replay):
         running.keep()
         self._started += 1
         queue.state.append(_Flight(self._started, index, running, touched))
-        if queue.pipe == "S" or command.site.attributes.get("drained"):
+        if command.site.attributes.get("drained"):
             self._commit(queue, queue.state)
         elif len(queue.state) > IN_FLIGHT_MAX:
             self._commit(queue, queue.state[:1])

@@ -1,11 +1,17 @@
 """Do two regions share a byte?  Exact on (count, stride) levels, quick where the shapes are alike."""
 
+from collections.abc import Sequence
 from functools import lru_cache
-from math import gcd
+from math import gcd, prod
 
 import numpy as np
 
 from ptoc.dialect.layout import Access
+
+PAIRS_MAX = 1 << 16
+"""Pairs of regions whose hulls overlap that are compared one by one; beyond, their runs are sorted."""
+
+RUNS_MAX = 1 << 23
 
 Shape = tuple[tuple[tuple[int, int], ...], int]  # levels, run
 
@@ -36,6 +42,53 @@ def overlap(first: Access, second: Access) -> bool:
 def any_overlap(first: tuple[Access, ...], second: tuple[Access, ...]) -> bool:
     """True if any two of them share a byte."""
     return any(overlap(a, b) for a in first for b in second)
+
+
+def sharing_pairs(regions: Sequence[tuple[Access, ...]]) -> list[tuple[int, int]]:
+    """Pairs (i, j), i < j, of regions of one memory that share a byte; ascending.  A region without accesses shares none."""
+    hulls = np.array([hull(region) if region else (0, 0) for region in regions], np.int64).reshape(-1, 2)
+    order = np.lexsort((hulls[:, 1], hulls[:, 0]))
+    lows, highs = hulls[order].T
+    first = np.arange(order.size) + 1
+    candidates = np.maximum(np.searchsorted(lows, highs) - first, 0)
+    found = _pairs_of_runs(regions) if candidates.sum() > PAIRS_MAX else None
+    if found is not None:
+        return found
+    pairs = ((int(order[i]), int(order[k])) for i, count in enumerate(candidates) for k in range(i + 1, i + 1 + count))
+    return sorted((min(pair), max(pair)) for pair in pairs if any_overlap(regions[pair[0]], regions[pair[1]]))
+
+
+def hull(accesses: tuple[Access, ...]) -> tuple[int, int]:
+    """First byte and first byte after the last of a region."""
+    spans = [span(access) for access in accesses]
+    return min(low for low, _ in spans), max(high for _, high in spans)
+
+
+def _pairs_of_runs(regions: Sequence[tuple[Access, ...]]) -> list[tuple[int, int]] | None:
+    """The same from a sorted list of all runs of bytes; None where that were too long."""
+    sizes = [prod(count for count, _ in access.levels) for region in regions for access in region]
+    if sum(sizes) > RUNS_MAX:
+        return None
+    parts = [(number, access) for number, region in enumerate(regions) for access in region]
+    starts = np.concatenate([_starts((access.levels, access.run)) + access.base for _, access in parts])
+    lengths = np.array([_starts((access.levels, access.run)).size for _, access in parts])
+    ends = starts + np.repeat([access.run for _, access in parts], lengths)
+    owners = np.repeat([number for number, _ in parts], lengths)
+    order = np.argsort(starts, kind="stable")
+    starts, ends, owners = starts[order], ends[order], owners[order]
+    one = np.arange(starts.size - 1)
+    two = one + 1
+    found: set[int] = set()
+    while one.size:
+        meet = starts[two] < ends[one]
+        one, two = one[meet], two[meet]
+        a, b = owners[one], owners[two]
+        keys = (np.minimum(a, b) * len(regions) + np.maximum(a, b))[a != b]
+        found.update(np.unique(keys).tolist())
+        two = two + 1
+        inside = two < starts.size
+        one, two = one[inside], two[inside]
+    return [divmod(key, len(regions)) for key in sorted(found)]
 
 
 def shared_bytes(first: tuple[Access, ...], second: tuple[Access, ...]) -> tuple[int, int]:

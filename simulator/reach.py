@@ -13,7 +13,7 @@ from ptoc.dialect.mlir import func, ir
 from ptoc.dialect.op import plain
 
 from . import regions
-from .elaborate import kernel_functions
+from .elaborate import kernel_functions, vector_cores
 from .program import Command
 from .regions import Memory
 from .write_stream import write_stream
@@ -48,7 +48,7 @@ class Trials:
     def __init__(self, module: ir.Module, kernel: str) -> None:
         arch = plain(module.operation.attributes["sim.arch"])
         parts = kernel_functions(module)[kernel]
-        self._vectors = 2 if "aic" in parts else 1
+        self._vectors = vector_cores(parts)
         checked = {"TileRef": _tile, "part": _part, "reshape": _reshape, "slice_": _slice, "work_of": _no_work}
         tensors = written_tensors(list(parts.values()))
         self._parts = {kind: write_stream(function, arch, [], self._vectors, [], checked, tensors) for kind, function in parts.items()}

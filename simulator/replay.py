@@ -1,8 +1,8 @@
 """A program run through its in-order queues without times: which command may follow which, and nothing else.
 
-The scalar unit of each core issues in program order; work, flags and barriers of pipe S, barriers of ALL and, on a3, cross-core waits
-hold it.  Commands already issued go on meanwhile.  The k-th wait takes the k-th raise.  The checker and the adverse executor subclass
-`Replay` and say what a command does.
+The scalar unit of each core issues in program order; what sits in its own queue (work and flags of pipe S, barriers of ALL and, on a3,
+cross-core waits) holds it.  Commands already issued go on meanwhile.  The k-th wait takes the k-th raise.  The checker and the adverse
+executor subclass `Replay` and say what a command does.
 """
 
 from collections import deque
@@ -19,10 +19,10 @@ class Queue:
     """One in-order queue of a core.
 
     `waiting`: commands that were issued and have not run, each with the scalar unit's `state` at issue; `state`, `seen`, `local` and
-    `block` are the subclass's.
+    `passed` are the subclass's.
     """
 
-    __slots__ = ("block", "core_queues", "local", "pipe", "rank", "seen", "state", "stream", "waiting")
+    __slots__ = ("core_queues", "local", "passed", "pipe", "rank", "seen", "state", "stream", "waiting")
 
     def __init__(self, stream: int, pipe: str, core_queues: dict[str, "Queue"]) -> None:
         self.stream, self.pipe, self.core_queues = stream, pipe, core_queues
@@ -30,7 +30,7 @@ class Queue:
         self.waiting: deque[tuple[int, Any]] = deque()
         self.state: Any = None
         self.seen: Any = None
-        self.local = self.block = 0
+        self.local = self.passed = 0
 
     @property
     def scalar(self) -> "Queue":
@@ -39,16 +39,24 @@ class Queue:
 
 
 class Replay:
-    """Runs a program; subclasses override `work`, `raised`, `taken`, `drained`, and `may_go`, `force` to choose among allowed orders."""
+    """Runs a program; subclasses override `work`, `raised`, `taken`, `drained`, and `may_go`, `force` to choose among allowed orders.
+
+    `patient`: a scalar unit does not issue behind a command that waits while any other queue can go on, so that it never runs far ahead.
+    """
+
+    patient = False
 
     def __init__(self, program: Program) -> None:
         self.program = program
         self.cores: list[dict[str, Queue]] = []
         self.next: list[int] = [0] * len(program.streams)
+        self.stops = [len(stream.commands) for stream in program.streams]
         self.flags: dict[tuple, deque] = {}  # (stream, pipe, peer, flag) or (receiver, sender, flag) -> tokens raised and not taken
         self.held: list[Queue] = []  # could go on if `force` is called
         self._waiters: dict[tuple, list[Queue]] = {}
         self._ready: deque[Queue] = deque()
+        self._halted: list[Queue] = []  # scalar units that are at a stop
+        self._parked: list[Queue] = []  # scalar units that would issue behind a command that waits
         self._site_queue = {site: queue_of(site, program.arch) for site in program.sites}
         for number, stream in enumerate(program.streams):
             queues: dict[str, Queue] = {}
@@ -84,11 +92,26 @@ class Replay:
         """Takes one queue out of `held` and makes `may_go` true for it; called when nothing else can go on."""
         raise AssertionError("nothing is held unless may_go says so")
 
+    def stopped(self, number: int) -> None:
+        """Stream `number` is about to issue the command at `stops[number]`, and the others have gone as far as they can.
+
+        Must put the stop further on (past the last command: never again).
+        """
+        raise AssertionError("nothing stops unless stops says so")
+
     def run(self) -> bool:
         """Runs everything that can run; False if something is left (see `deadlock`)."""
         self._ready.extend(queues["S"] for queues in self.cores)
-        while self._ready or self.held:
-            queue = self._ready.popleft() if self._ready else self.force()
+        while self._ready or self._halted or self._parked or self.held:
+            if self._ready:
+                queue = self._ready.popleft()
+            elif self._halted:
+                queue = self._halted.pop()
+            elif self._parked:
+                queue = min(self._parked, key=_ahead)
+                self._parked.remove(queue)
+            else:
+                queue = self.force()
             if queue.pipe == "S":
                 self._issue(queue)
             else:
@@ -123,6 +146,12 @@ class Replay:
         commands = self.program.streams[number].commands
         while self.next[number] < len(commands):
             index = self.next[number]
+            if index >= self.stops[number]:
+                if self._ready:
+                    self._halted.append(scalar)
+                    return
+                self.stopped(number)
+                continue
             command = commands[index]
             queue = queues[self._site_queue[command.site]]
             if queue is scalar:
@@ -134,6 +163,9 @@ class Replay:
             queue.waiting.append((index, scalar.state))
             if len(queue.waiting) == 1:
                 self._advance(queue)
+            if self.patient and queue.waiting:
+                self._parked.append(scalar)
+                return
 
     def _advance(self, queue: Queue) -> None:
         commands = self.program.streams[queue.stream].commands
@@ -204,3 +236,8 @@ class Replay:
             return False
         self.drained(queue, index, command, queues)
         return True
+
+
+def _ahead(scalar: Queue) -> tuple[int, int]:
+    """How far a scalar unit is ahead of its queues: commands that were issued and wait; ties by stream."""
+    return sum(len(queue.waiting) for queue in scalar.core_queues.values()), scalar.stream

@@ -21,7 +21,7 @@ Loader = Callable[[Memory, int, str, Site], Any]
 
 @dataclass
 class Forms:
-    """The time forms of a kernel by kind of core, "aic" first, with the sites and the table of codes that they refer to.
+    """The time forms of a kernel by kind of core, "aic" first, with the sites and the table of codes that they refer to; vector cores of a block.
 
     `moves`: functions that give accesses to global memory, numbered in `ways`; None where these depend on numbers that are read.
     """
@@ -31,6 +31,7 @@ class Forms:
     sites: list[Site]
     table: Codes
     parts: dict[str, TimeForm]
+    vectors: int
     ways: Ways = field(default_factory=Ways)
     moves: dict[str, TimeForm] | None = None
 
@@ -51,7 +52,7 @@ def program_of_forms(
     values = {kind: [argument_of(name, dtype, arguments, program) for name, dtype in form.arguments] for kind, form in forms.parts.items()}
     tracks: dict[tuple, Track] = {}
     load = loader(arrays)
-    for core in cores_of(forms.parts, blocks):
+    for core in cores_of(forms.parts, blocks, forms.vectors):
         stream, key = functions[core.kind]
         place = (core.block, blocks, core.sub, *values[core.kind])
         try:
@@ -63,7 +64,7 @@ def program_of_forms(
             try:
                 stream(chunks.append, load, *place)
             except (ZeroDivisionError, ValueError) as error:
-                fill(replace(program, streams=[Stream(core) for core in cores_of(forms.parts, blocks)]))  # raises with the command that came before
+                fill(replace(program, streams=[Stream(core) for core in cores_of(forms.parts, blocks, forms.vectors)]))  # raises with the command that came before
                 raise refused(error, program.name, None) from None
             tracks[same] = Track(forms.table, np.array(chunks, np.int32), forms.parts[core.kind].marks)
         program.streams.append(Stream(core, None, tracks[same], lambda: fill(program)))
@@ -109,10 +110,10 @@ def _counts(forms: Forms, program: Program) -> list[int]:
     return [known[id(stream.track)] for stream in program.streams]
 
 
-def cores_of(kinds: Iterable[str], blocks: int) -> list[Core]:
-    """The cores of a run: per block one of each kind, but two vector cores beside a cube core."""
+def cores_of(kinds: Iterable[str], blocks: int, vectors: int) -> list[Core]:
+    """The cores of a run: per block one cube core, and as many vector cores as there are beside one."""
     kinds = list(kinds)
-    return [Core(kind, block, sub) for block in range(blocks) for kind in kinds for sub in range(2 if kind == "aiv" and "aic" in kinds else 1)]
+    return [Core(kind, block, sub) for block in range(blocks) for kind in kinds for sub in range(vectors if kind == "aiv" else 1)]
 
 
 def refused(error: Exception, kernel: str, last: Site | None) -> Exception:

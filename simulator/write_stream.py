@@ -439,6 +439,10 @@ class Writer:
         name = self.results(op)[0]
         self.line(f"{name} = {channel}.take(append, {command})")
 
+    def _sim_local(self, op: ir.Operation) -> None:
+        name = self.results(op)[0]
+        self.line(f"{name} = {self.text(op.operands[0])}.local({plain(op.attributes['slots'])})")
+
     def _sim_release(self, op: ir.Operation) -> None:
         if "unnamed" in op.attributes:
             name = self.scope[f"facts_{self.text(op.operands[0])}"]["channel"]

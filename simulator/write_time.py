@@ -361,6 +361,12 @@ class TimeWriter(Writer):
         self.pending.append(code)
         self._slot(op, f"{channel}t", self.scope[f"facts_{channel}"])
 
+    def _sim_local(self, op: ir.Operation) -> None:
+        if op.results[0] in self.wanted.full or op.results[0] in self.wanted.shapes:
+            channel = self.text(op.operands[0])
+            slots, slot_bytes = plain(op.attributes["slots"]), self.scope[f"facts_{channel}"]["slot_bytes"]
+            self.line(f"{self.results(op)[0]} = ({channel}t - 1) % {slots} * {slot_bytes}")
+
     def _sim_release(self, op: ir.Operation) -> None:
         if "unnamed" in op.attributes:
             return

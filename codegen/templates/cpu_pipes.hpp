@@ -107,12 +107,12 @@ void TPOP_IMPL(Pipe& pipe, View& view)
 
 template <typename Pipe, typename View, TileSplitAxis Split>
     requires is_global_data_v<View>
-void TFREE_IMPL(Pipe&, View&)
+void TFREE_IMPL(Pipe& pipe, View&)
 {
     using F = ptoc_cpu::Facts<Pipe>;
     auto& ring = ptoc_cpu::ring(F::flag);
     std::lock_guard<std::mutex> lock(ring.mutex);
-    ++ring.freed[F::consumer()];
+    ring.freed[F::consumer()] = pipe.cons.tileIndex;  // pops are counted, as on the device: one free reports all before it
     ring.changed.notify_all();
 }
 

@@ -14,6 +14,7 @@ from . import (  # noqa: F401
     gather,
     moves,
     partial,
+    pipe_values,
     pipes,
     rearrange,
     reduce,

@@ -38,6 +38,9 @@ NARROWING = {("f16", "ui8"), ("f16", "i8"), ("f32", "i16"), ("f16", "i16"), ("i6
 TWO_STEPS = {("f32", "i16"), ("f16", "i16"), ("f16", "i8")}
 """Conversions that, unsaturated and with tmp, go through a saturated i32.  Source: the same (GenCastCall with tmpPtr)."""
 
+LOSSLESS = {("f16", "f32"), ("bf16", "f32"), ("i16", "f32"), ("i8", "f16"), ("ui8", "f16"), ("i32", "i64")}
+"""Conversions to a type that holds every value of the source's."""
+
 SHORT = {"f32": "f32", "f16": "f16", "bf16": "bf16", "i64": "s64", "i32": "s32", "i16": "s16", "i8": "s8", "ui8": "u8"}
 
 
@@ -100,6 +103,18 @@ class TCvt(Pointwise, name="tcvt"):
             yield f"sat_mode must be ON or OFF; got {record.attributes['sat_mode']}"
 
     @classmethod
+    def copied(cls, record: Record) -> str:
+        """A conversion to the same type is a copy, but for f32, which it rounds to whole numbers."""
+        src, dst = record.types["src"].dtype, record.types["dst"].dtype
+        return "src" if src == dst and src.name != "f32" and not _clamps_floats(record) else ""
+
+    @classmethod
+    def undoes(cls, first: Record, second: Record) -> bool:
+        """From a type to one that holds all its values, and back: every rounding gives the value again."""
+        there, back = (tuple(r.types[n].dtype.name for n in ("src", "dst")) for r in (first, second))
+        return issubclass(first.cls, TCvt) and there in LOSSLESS and back == there[::-1] and not (_clamps_floats(first) or _clamps_floats(second))
+
+    @classmethod
     def evaluate(cls, values: dict[str, Any], attributes: dict[str, Any]) -> dict[str, np.ndarray]:
         src, dtype = values["src"], values["dst"].dtype
         pair = (name_of(src.dtype), name_of(dtype))
@@ -123,6 +138,11 @@ class TCvt(Pointwise, name="tcvt"):
             return two_steps(pair, repeats, dst)
         work = issue.items(vconv(*pair), max(pair, key=lambda d: DTYPES[d].bytes), repeats)
         return tuple(item._replace(barrier=True) for item in work) if pair == ("i32", "f16") else work  # each sets the scale first
+
+
+def _clamps_floats(record: Record) -> bool:
+    """Whether an infinity becomes the largest number."""
+    return record.types["dst"].dtype.is_float and record.attributes.get("sat_mode") == "ON"
 
 
 def two_steps(pair: tuple[str, str], repeats: list[int], dst: Ref) -> tuple[WorkItem, ...]:

@@ -143,11 +143,17 @@ class TMov(Mov, name="tmov"):
     fp: Optional[Operand[Tile]] = None
     pre_quant_scalar: Optional[Operand[Any]] = None
     reads = ("src", "fp")
+    plain_copy = True
     format = (
         "`ins` `(` $src `:` type($src) (`,` $fp^ `:` type($fp))? (`,` $pre_quant_scalar^ `:` type($pre_quant_scalar))? `)` "
         "`outs` `(` $dst `:` type($dst) `)` attr-dict"
     )
     cpp = "TMOV[<{dst.type}, {src.type}, {accToVecMode}>][<{dst.type}, {src.type}, {reluPreMode}>]({dst}, {src}[, {fp}][, {pre_quant_scalar}]);"
+
+    @classmethod
+    def copied(cls, record: Record) -> str:
+        alone = set(record.operands) == {"src", "dst"} and record.types["src"].dtype == record.types["dst"].dtype
+        return "src" if alone and not fix_options(record) else ""
 
 
 class TMovFp(Mov, name="tmov_fp"):

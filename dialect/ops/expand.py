@@ -9,6 +9,7 @@ from ptoc.machine.work import Scalar, Vector, WorkItem
 
 from ..dtypes import DTYPES
 from ..families import (
+    BLOCK_BYTES,
     REPEAT_BYTES,
     S_TO_V,
     V_TO_S,
@@ -29,6 +30,7 @@ from ..mlir import ir
 from ..op import Record
 from ..types import Tile as TileType
 from ..types import TileBufType as Tile
+from .elementwise import TAdd, TDiv, TMax, TMin, TMul, TSub, larger, smaller
 
 Operand = ir.Value
 
@@ -67,6 +69,15 @@ class RowExpandBinary(VectorOp):
         first, second = ((t.v_rows, t.v_cols) == (dst.v_rows, dst.v_cols) and t.blayout == "row_major" for t in (src0, src1))
         swapped = second and (not first or src0.cols < src1.cols)
         return ("src1", "src0") if swapped else ("src0", "src1")
+
+    @classmethod
+    def expanded(cls, record: Record) -> str:
+        return cls.sides(*(record.tile(n) for n in ("src0", "src1", "dst")))[1]
+
+    @classmethod
+    def scratch_bytes(cls, record: Record) -> int:
+        """A block for each row, in groups of 8 rows, of at most 240."""
+        return min(240, -(-record.tile("dst").rows // 8) * 8) * BLOCK_BYTES
 
     @classmethod
     def internals_of(cls, record: Record) -> dict[str, Any]:
@@ -138,6 +149,7 @@ class TRowExpandSub(RowExpandBinary, name="trowexpandsub"):
     src1: Operand[Tile]
     dst: Operand[Tile]
     tmp: Optional[Operand[Tile]] = None
+    fused = ("row", TSub)
     cpp = "TROWEXPANDSUB({dst}, {src0}, {src1}[, {tmp}]);"
     numpy, instruction = np.subtract, "vsub"
 
@@ -149,6 +161,7 @@ class TRowExpandMul(RowExpandBinary, name="trowexpandmul"):
     src1: Operand[Tile]
     dst: Operand[Tile]
     tmp: Optional[Operand[Tile]] = None
+    fused = ("row", TMul)
     cpp = "TROWEXPANDMUL({dst}, {src0}, {src1}[, {tmp}]);"
     numpy, instruction = np.multiply, "vmul"
 
@@ -160,6 +173,7 @@ class TRowExpandDiv(RowExpandBinary, name="trowexpanddiv"):
     src1: Operand[Tile]
     dst: Operand[Tile]
     tmp: Optional[Operand[Tile]] = None
+    fused = ("row", TDiv)
     cpp = "TROWEXPANDDIV({dst}, {src0}, {src1}[, {tmp}]);"
     numpy, instruction, dtypes = np.divide, "vdiv", FLOATS
 
@@ -171,6 +185,7 @@ class TRowExpandAdd(RowExpandBinary, name="trowexpandadd"):
     src1: Operand[Tile]
     dst: Operand[Tile]
     tmp: Optional[Operand[Tile]] = None
+    fused = ("row", TAdd)
     cpp = "TROWEXPANDADD({dst}, {src0}, {src1}[, {tmp}]);"
     numpy, instruction = np.add, "vadd"
 
@@ -182,8 +197,9 @@ class TRowExpandMax(RowExpandBinary, name="trowexpandmax"):
     src1: Operand[Tile]
     dst: Operand[Tile]
     tmp: Optional[Operand[Tile]] = None
+    fused = ("row", TMax)
     cpp = "TROWEXPANDMAX({dst}, {src0}, {src1}[, {tmp}]);"
-    numpy, instruction = np.maximum, "vmax"
+    numpy, instruction = staticmethod(larger), "vmax"
 
 
 class TRowExpandMin(RowExpandBinary, name="trowexpandmin"):
@@ -193,8 +209,9 @@ class TRowExpandMin(RowExpandBinary, name="trowexpandmin"):
     src1: Operand[Tile]
     dst: Operand[Tile]
     tmp: Optional[Operand[Tile]] = None
+    fused = ("row", TMin)
     cpp = "TROWEXPANDMIN({dst}, {src0}, {src1}[, {tmp}]);"
-    numpy, instruction = np.minimum, "vmin"
+    numpy, instruction = staticmethod(smaller), "vmin"
 
 
 class TRowExpandExpdif(RowExpandBinary, name="trowexpandexpdif"):
@@ -217,7 +234,7 @@ class TRowExpand(VectorOp, name="trowexpand"):
 
     src: Operand[Tile]
     dst: Operand[Tile]
-    reads = ("src",)
+    reads, spread = ("src",), "row"
     format = ins_outs("src")
     cpp = "TROWEXPAND({dst}, {src});"
     dtypes = tuple(name for name, d in DTYPES.items() if d.bytes in (1, 2, 4))

@@ -13,6 +13,7 @@ from ..layout import Ref
 from ..mlir import ir
 from ..op import Record
 from ..types import TileBufType as Tile
+from .elementwise import TAdd, TDiv, TMax, TMin, TMul, TSub, larger, smaller
 from .expand import FLOATS, expdif
 
 Operand = ir.Value
@@ -37,6 +38,10 @@ class ColExpandBinary(VectorOp):
         rows = [record.tile(n).v_rows for n in ("src0", "src1", "dst")]
         if None not in rows and rows[2] not in rows[:2]:
             yield f"src0 or src1 must have dst's {rows[2]} valid rows; got {rows[0]} and {rows[1]}"
+
+    @classmethod
+    def expanded(cls, record: Record) -> str:
+        return "src1" if record.tile("src0").valid == record.tile("dst").valid else "src0"
 
     @classmethod
     def evaluate(cls, values: dict[str, Any], attributes: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -67,6 +72,7 @@ class TColExpandAdd(ColExpandBinary, name="tcolexpandadd"):
     src0: Operand[Tile]
     src1: Operand[Tile]
     dst: Operand[Tile]
+    fused = ("column", TAdd)
     cpp = "TCOLEXPANDADD({dst}, {src0}, {src1});"
     numpy, instruction = np.add, "vadd"
 
@@ -77,6 +83,7 @@ class TColExpandSub(ColExpandBinary, name="tcolexpandsub"):
     src0: Operand[Tile]
     src1: Operand[Tile]
     dst: Operand[Tile]
+    fused = ("column", TSub)
     cpp = "TCOLEXPANDSUB({dst}, {src0}, {src1});"
     numpy, instruction = np.subtract, "vsub"
 
@@ -87,6 +94,7 @@ class TColExpandMul(ColExpandBinary, name="tcolexpandmul"):
     src0: Operand[Tile]
     src1: Operand[Tile]
     dst: Operand[Tile]
+    fused = ("column", TMul)
     cpp = "TCOLEXPANDMUL({dst}, {src0}, {src1});"
     numpy, instruction = np.multiply, "vmul"
 
@@ -97,6 +105,7 @@ class TColExpandDiv(ColExpandBinary, name="tcolexpanddiv"):
     src0: Operand[Tile]
     src1: Operand[Tile]
     dst: Operand[Tile]
+    fused = ("column", TDiv)
     cpp = "TCOLEXPANDDIV({dst}, {src0}, {src1});"
     numpy, instruction, dtypes = np.divide, "vdiv", FLOATS
 
@@ -107,8 +116,9 @@ class TColExpandMax(ColExpandBinary, name="tcolexpandmax"):
     src0: Operand[Tile]
     src1: Operand[Tile]
     dst: Operand[Tile]
+    fused = ("column", TMax)
     cpp = "TCOLEXPANDMAX({dst}, {src0}, {src1});"
-    numpy, instruction = np.maximum, "vmax"
+    numpy, instruction = staticmethod(larger), "vmax"
 
 
 class TColExpandMin(ColExpandBinary, name="tcolexpandmin"):
@@ -117,8 +127,9 @@ class TColExpandMin(ColExpandBinary, name="tcolexpandmin"):
     src0: Operand[Tile]
     src1: Operand[Tile]
     dst: Operand[Tile]
+    fused = ("column", TMin)
     cpp = "TCOLEXPANDMIN({dst}, {src0}, {src1});"
-    numpy, instruction = np.minimum, "vmin"
+    numpy, instruction = staticmethod(smaller), "vmin"
 
 
 class TColExpandExpdif(ColExpandBinary, name="tcolexpandexpdif"):
@@ -140,7 +151,7 @@ class TColExpand(VectorOp, name="tcolexpand"):
 
     src: Operand[Tile]
     dst: Operand[Tile]
-    reads = ("src",)
+    reads, spread = ("src",), "column"
     format = ins_outs("src")
     cpp = "TCOLEXPAND({dst}, {src});"
     dtypes = tuple(name for name, d in DTYPES.items() if d.bytes in (1, 2, 4))

@@ -1,4 +1,4 @@
-"""Slot pipes between the cube core and the vector cores of a block: front-end forms, internal forms, reserved buffers.
+"""Slot pipes between the cube core and the vector cores of a block: the forms that a program is written in, and reserved buffers.
 
 A pipe is a ring of slots.  The producer takes a slot (talloc; on its own in the tile form), fills it and pushes it; the consumer pops
 it, reads it and frees it.  On a3 slots lie in global memory; a push signals from FIX (cube) or MTE3 (vector) when the stores before it
@@ -8,41 +8,24 @@ are complete, a free from MTE2 when the loads before it are.  Source: pto-isa 31
 from collections.abc import Iterator
 from typing import Any, Optional
 
-import numpy as np
-
-from ..families import transfer
-from ..layout import Ref, TileRef
+from .. import types as t
 from ..mlir import ir
 from ..op import PtoOp, Record
+from ..pipe_facts import C2V, CONSUMER_LOCATIONS, SPLITS, V2C, missing_or_wrong
 
 Operand, Result = ir.Value, ir.OpResult
 
-SPLITS = {0: "TILE_NO_SPLIT", 1: "TILE_UP_DOWN", 2: "TILE_LEFT_RIGHT"}
-
-
-def library_period(slots: int) -> int:
-    """Slots per acknowledgement as pto-isa derives it from the slot count.  Source: pto-isa 3186c381, TPush.hpp (SyncPeriod)."""
-    return slots if slots <= 2 else slots // 2
-
-
-def missing_or_wrong(facts: dict[str, Any], *needed: str) -> Iterator[str]:
-    """Rules of a pipe's facts: the needed ones are there, the direction is one, counts are at least 1."""
-    for key in needed:
-        if key not in facts:
-            yield f"'{key}' is missing"
-            return
-    if facts["dir_mask"] not in (1, 2, 3):
-        yield f"dir_mask must be 1 (cube to vector), 2 (vector to cube) or 3 (both); got {facts['dir_mask']}"
-    for key in ("slot_size", "slot_num", "local_slot_num", "sync_period"):
-        if facts.get(key, 1) < 1:
-            yield f"{key} must be at least 1; got {facts[key]}"
-    if not 0 <= facts.get("flag_base", 0) < 16:
-        yield f"flag_base must be 0 to 15; got {facts['flag_base']}"
+PRODUCER_LOCATIONS = {C2V: "acc", V2C: "vec"}
+"""Direction to where a pushed tile lies."""
 
 
 class InitializePipe(PtoOp):
-    """One side's declaration of a pipe: {id, dir_mask 1 (cube to vector) | 2 | 3, slot_size, slot_num, local_slot_num, sync_period}."""
+    """One side's declaration of a pipe: {id, dir_mask 1 (cube to vector) | 2 | 3, slot_size, slot_num, local_slot_num, sync_period, flag_base}.
 
+    `core`: the kind of core that it stands on.
+    """
+
+    core = ""
     format = (
         "attr-dict `(` (`gm_slot_tensor` `=` $gm_slot_tensor^ `:` type($gm_slot_tensor))?"
         " (`gm_slot_buffer` `=` $gm_slot_buffer^ `:` type($gm_slot_buffer) `,`)?"
@@ -53,11 +36,28 @@ class InitializePipe(PtoOp):
     @classmethod
     def rules(cls, record: Record) -> Iterator[str]:
         yield from missing_or_wrong(record.attributes, "dir_mask", "slot_size")
+        slots = [name for name in ("gm_slot_tensor", "gm_slot_buffer") if name in record.operands]
+        if len(slots) > 1:
+            yield "the slots are given as gm_slot_tensor or as gm_slot_buffer; got both"
+        for name, kind, what in (("gm_slot_tensor", t.View, "tensor_view"), ("gm_slot_buffer", t.Ptr, "ptr")):
+            if name in slots and not isinstance(record.types[name], kind):
+                yield f"{name} must be a !pto.{what}; got {record.operands[name].type}"
+
+    @classmethod
+    def through_gm(cls, record: Record) -> bool:
+        """Whether the slots are given in global memory."""
+        return bool({"gm_slot_tensor", "gm_slot_buffer"} & set(record.operands))
+
+    @classmethod
+    def buffer(cls, record: Record, direction: int) -> ir.Value | None:
+        """The consumer's local buffer of a direction, None where none is given."""
+        return record.operands.get("c2v_consumer_buf" if direction == C2V else "v2c_consumer_buf")
 
 
 class AicInitializePipe(InitializePipe, name="aic_initialize_pipe"):
     """The cube side's declaration of a pipe."""
 
+    core = "cube"
     gm_slot_tensor: Optional[Operand[Any]] = None
     gm_slot_buffer: Optional[Operand[Any]] = None
     c2v_consumer_buf: Optional[Operand[Any]] = None
@@ -67,6 +67,7 @@ class AicInitializePipe(InitializePipe, name="aic_initialize_pipe"):
 class AivInitializePipe(InitializePipe, name="aiv_initialize_pipe"):
     """The vector side's declaration of a pipe."""
 
+    core = "vector"
     gm_slot_tensor: Optional[Operand[Any]] = None
     gm_slot_buffer: Optional[Operand[Any]] = None
     c2v_consumer_buf: Optional[Operand[Any]] = None
@@ -74,17 +75,46 @@ class AivInitializePipe(InitializePipe, name="aiv_initialize_pipe"):
 
 
 class SplitOp(PtoOp):
-    """An op on a pipe with {id, split}: split 0 none, 1 up_down (rows over the two vector cores), 2 left_right (columns)."""
+    """An op on a pipe with {id, split}: split 0 none, 1 up_down (rows over the two vector cores), 2 left_right (columns).
+
+    `role`: "alloc", "push", "pop" or "free"; `direction`: C2V or V2C, 0 where the pipe and the core say it; `slot`: the operand or
+    result that is the slot, as a view (an entry) or as a tile.
+    """
+
+    role, direction, slot = "", 0, ""
 
     @classmethod
     def rules(cls, record: Record) -> Iterator[str]:
         if record.attributes.get("split", 0) not in SPLITS:
             yield f"split must be 0 (none), 1 (up_down) or 2 (left_right); got {record.attributes['split']}"
+        kind = record.types.get(cls.slot)
+        locations = PRODUCER_LOCATIONS if cls.role == "push" else CONSUMER_LOCATIONS
+        allowed = [loc for way, loc in locations.items() if cls.direction in (0, way)] if cls.role != "alloc" else []
+        if kind is None:
+            return
+        if not isinstance(kind, t.View | t.Tile) or (isinstance(kind, t.Tile) and kind.loc not in allowed):
+            tiles = f" or {'an' if allowed[0] == 'acc' else 'a'} {' or '.join(allowed)} tile" if allowed else ""
+            yield f"{cls.slot} must be a view of a slot{tiles}; got {cls.slot_of(record).type}"
+        yield from unfitting_sizes(record, cls.slot)
+
+    @classmethod
+    def slot_of(cls, record: Record) -> ir.Value | None:
+        """The slot as a value; None for a free that does not name its entry."""
+        return record.operands.get(cls.slot, record.results.get(cls.slot))
+
+
+def unfitting_sizes(record: Record, name: str) -> Iterator[str]:
+    """Valid sizes are given as operands where the tile's type has '?', and there only."""
+    kind = record.types[name]
+    for axis in ("row", "col"):
+        if f"valid_{axis}" in record.operands and getattr(kind, f"v_{axis}s", 0) is not None:
+            yield f"valid_{axis} is for a tile whose type has valid=?x?; got {record.results[name].type}"
 
 
 class TAllocToAiv(SplitOp, name="talloc_to_aiv"):
     """A free slot of a cube-to-vector pipe, as a view to store into."""
 
+    role, direction, slot = "alloc", C2V, "entry"
     entry: Result[Any]
     format = "attr-dict `->` type($entry)"
 
@@ -92,6 +122,7 @@ class TAllocToAiv(SplitOp, name="talloc_to_aiv"):
 class TAllocToAic(SplitOp, name="talloc_to_aic"):
     """A free slot of a vector-to-cube pipe, as a view to store into."""
 
+    role, direction, slot = "alloc", V2C, "entry"
     entry: Result[Any]
     format = "attr-dict `->` type($entry)"
 
@@ -99,6 +130,7 @@ class TAllocToAic(SplitOp, name="talloc_to_aic"):
 class TPushToAiv(SplitOp, name="tpush_to_aiv"):
     """Hands a tile (stored into the next slot) or a filled entry to the vector cores."""
 
+    role, direction, slot = "push", C2V, "tile"
     tile: Operand[Any]
     format = "`(` $tile `:` type($tile) `)` attr-dict"
 
@@ -106,6 +138,7 @@ class TPushToAiv(SplitOp, name="tpush_to_aiv"):
 class TPushToAic(SplitOp, name="tpush_to_aic"):
     """Hands a tile (stored into the next slot) or a filled entry to the cube core."""
 
+    role, direction, slot = "push", V2C, "tile"
     tile: Operand[Any]
     format = "`(` $tile `:` type($tile) `)` attr-dict"
 
@@ -113,6 +146,7 @@ class TPushToAic(SplitOp, name="tpush_to_aic"):
 class TPopFromAic(SplitOp, name="tpop_from_aic"):
     """The next filled slot from the cube core: loaded into a tile, or as a view."""
 
+    role, direction, slot = "pop", C2V, "tile"
     tile: Result[Any]
     valid_row: Optional[Operand[Any]] = None
     valid_col: Optional[Operand[Any]] = None
@@ -122,6 +156,7 @@ class TPopFromAic(SplitOp, name="tpop_from_aic"):
 class TPopFromAiv(SplitOp, name="tpop_from_aiv"):
     """The next filled slot from the vector cores: loaded into a tile, or as a view."""
 
+    role, direction, slot = "pop", V2C, "tile"
     tile: Result[Any]
     valid_row: Optional[Operand[Any]] = None
     valid_col: Optional[Operand[Any]] = None
@@ -131,6 +166,7 @@ class TPopFromAiv(SplitOp, name="tpop_from_aiv"):
 class TFreeFromAic(SplitOp, name="tfree_from_aic"):
     """Gives a slot back to the cube core.  Without its entry the library reports nothing (TFREE of a tile is empty)."""
 
+    role, direction, slot = "free", C2V, "entry"
     entry: Optional[Operand[Any]] = None
     format = "(`(` $entry^ `:` type($entry) `)`)? attr-dict"
 
@@ -138,6 +174,7 @@ class TFreeFromAic(SplitOp, name="tfree_from_aic"):
 class TFreeFromAiv(SplitOp, name="tfree_from_aiv"):
     """Gives a slot back to the vector cores.  Without its entry the library reports nothing (TFREE of a tile is empty)."""
 
+    role, direction, slot = "free", V2C, "entry"
     entry: Optional[Operand[Any]] = None
     format = "(`(` $entry^ `:` type($entry) `)`)? attr-dict"
 
@@ -149,140 +186,28 @@ class ReserveBuffer(PtoOp, name="reserve_buffer"):
     format = "attr-dict `->` type($addr)"
     enums = {"location": "address_space"}
 
+    @classmethod
+    def rules(cls, record: Record) -> Iterator[str]:
+        facts = record.attributes
+        missing = [key for key in ("name", "size", "location") if key not in facts]
+        if missing:
+            yield f"'{missing[0]}' is missing"
+            return
+        if facts["size"] < 1:
+            yield f"size must be at least 1; got {facts['size']}"
+        if facts["location"] not in CONSUMER_LOCATIONS.values():
+            yield f"location must be vec (a consumer on a vector core) or mat (on the cube core); got {facts['location']}"
+        if facts.get("base", 0) < 0:
+            yield f"base must be at least 0; got {facts['base']}"
+        if not facts.get("auto", True) and "base" not in facts:
+            yield "base is missing: auto = false says that the address is given"
+
 
 class ImportReservedBuffer(PtoOp, name="import_reserved_buffer"):
     """The address of a buffer that the other side reserved: {name, peer_func}."""
 
     addr: Result[Any]
     format = "attr-dict `->` type($addr)"
-
-
-class InternalPipe(PtoOp):
-    """A pipe as a value."""
-
-    @classmethod
-    def rules(cls, record: Record) -> Iterator[str]:
-        yield from missing_or_wrong(record.attributes, "dir_mask", "slot_size", "slot_num")
-
-
-class InitializeL2g2lPipe(InternalPipe, name="initialize_l2g2l_pipe"):
-    """A pipe whose slots lie in global memory (a3): {dir_mask, slot_size, slot_num, local_slot_num, flag_base, sync_period}."""
-
-    gm_addr: Operand[Any]
-    pipe_handle: Result[Any]
-    local_addr: Optional[Operand[Any]] = None
-    peer_local_addr: Optional[Operand[Any]] = None
-    format = (
-        "attr-dict `(` $gm_addr `:` type($gm_addr) (`,` $local_addr^ `:` type($local_addr))?"
-        " (`,` $peer_local_addr^ `:` type($peer_local_addr))? `)` `->` type($pipe_handle)"
-    )
-
-
-class InitializeL2lPipe(InternalPipe, name="initialize_l2l_pipe"):
-    """A pipe whose slots lie in the consumer's on-chip memory (a5): {dir_mask, slot_size, slot_num, flag_base}.
-
-    local_addr: the vector cores' buffer; peer_local_addr: the cube core's.
-    """
-
-    local_addr: Operand[Any]
-    pipe_handle: Result[Any]
-    peer_local_addr: Optional[Operand[Any]] = None
-    format = (
-        "attr-dict `(` $local_addr `:` type($local_addr) (`,` $peer_local_addr^ `:` type($peer_local_addr))? `)` `->` type($pipe_handle)"
-    )
-
-
-class DeclareGlobal(PtoOp, name="declare_global"):
-    """A view that a pipe op fills in."""
-
-    entry: Result[Any]
-    format = "attr-dict `->` type($entry)"
-
-
-class DeclareTile(PtoOp, name="declare_tile"):
-    """A tile whose address a pipe op fills in."""
-
-    tile: Result[Any]
-    valid_row: Optional[Operand[Any]] = None
-    valid_col: Optional[Operand[Any]] = None
-    format = "(`(` $valid_row^ `,` $valid_col `)`)? attr-dict `->` type($tile)"
-
-
-class TAlloc(SplitOp, name="talloc"):
-    """Takes the next free slot: `entry` becomes the view of it.  Waits where all slots are in flight."""
-
-    entry: Operand[Any]
-    pipe_handle: Operand[Any]
-    format = "`(` $entry `,` $pipe_handle `:` type($entry) `,` type($pipe_handle) `)` attr-dict"
-    cpp = "TALLOC<{pipe_handle.type}, {entry.type}, TileSplitAxis::{split}>({pipe_handle}, {entry});"
-
-
-class TPush(SplitOp, name="tpush"):
-    """Hands a slot to the consumer: an entry as it is, a tile after storing it into the next slot."""
-
-    tile: Operand[Any]
-    pipe_handle: Operand[Any]
-    format = "`(` $tile `,` $pipe_handle `:` type($tile) `,` type($pipe_handle) `)` attr-dict"
-    reads = ("tile",)
-    cpp = "TPUSH<{pipe_handle.type}, {tile.type}, TileSplitAxis::{split}>({pipe_handle}, {tile});"
-
-    @classmethod
-    def pipe_of(cls, record: Record) -> str:
-        loc = getattr(record.types["tile"], "loc", "")
-        return {"acc": "FIX", "vec": "MTE3"}.get(loc, "")
-
-    @classmethod
-    def evaluate(cls, values: dict[str, Any], attributes: dict[str, Any]) -> dict[str, np.ndarray]:
-        """The tile into its slot; into the slots of both vector cores where it is split on chip."""
-        if "slot" in values:
-            return {"slot": values["tile"].reshape(values["slot"].shape)}
-        halves = np.split(values["tile"], 2, axis=attributes["split"] - 1)
-        return {f"slot{sub}": half for sub, half in enumerate(halves)}
-
-    @classmethod
-    def work(cls, refs: dict[str, Ref], attributes: dict[str, Any]) -> tuple:
-        slot = refs.get("slot", refs["tile"])
-        return (transfer(f"{refs['tile'].memory}_to_{_slot_memory(slot)}", refs["tile"] if "slot0" in refs else slot),)
-
-
-def _slot_memory(ref: Ref) -> str:
-    return ref.memory if isinstance(ref, TileRef) and ref.memory in ("ub", "l1") else "gm"
-
-
-class TPop(SplitOp, name="tpop"):
-    """The next filled slot: `tile` is loaded from it, or, if it is a view, becomes the view of it."""
-
-    tile: Operand[Any]
-    pipe_handle: Operand[Any]
-    format = "`(` $tile `,` $pipe_handle `:` type($tile) `,` type($pipe_handle) `)` attr-dict"
-    writes = ("tile",)
-    cpp = "TPOP<{pipe_handle.type}, {tile.type}, TileSplitAxis::{split}>({pipe_handle}, {tile});"
-
-    @classmethod
-    def pipe_of(cls, record: Record) -> str:
-        """The engine that loads the slot; on chip nothing is loaded, and the engine that waits is the one that reads first."""
-        loc = getattr(record.types["tile"], "loc", "")
-        maker = record.operands["pipe_handle"].owner
-        if loc and isinstance(maker, ir.Operation | ir.OpView) and maker.name == "pto.initialize_l2l_pipe":
-            return "V" if loc == "vec" else "MTE1"
-        return "MTE2" if loc else ""
-
-    @classmethod
-    def evaluate(cls, values: dict[str, Any], attributes: dict[str, Any]) -> dict[str, np.ndarray]:
-        return {"tile": values["slot"].reshape(values["tile"].shape)}
-
-    @classmethod
-    def work(cls, refs: dict[str, Ref], attributes: dict[str, Any]) -> tuple:
-        return (transfer("gm_to_ub" if refs["tile"].memory == "ub" else "gm_to_l1", refs.get("slot", refs["tile"])),)
-
-
-class TFree(SplitOp, name="tfree"):
-    """Gives a slot back: reported to the producer only if the entry is named, every sync_period slots."""
-
-    pipe_handle: Operand[Any]
-    entry: Optional[Operand[Any]] = None
-    format = "`(` ($entry^ `,`)? $pipe_handle `:` (type($entry)^ `,`)? type($pipe_handle) `)` attr-dict"
-    cpp = "TFREE<{pipe_handle.type}, {entry.type}, TileSplitAxis::{split}>({pipe_handle}, {entry});"
 
 
 class SetFfts(PtoOp, name="set_ffts"):

@@ -26,7 +26,7 @@ class TAddS(WithScalar, name="tadds"):
     scalar: Operand[Any]
     dst: Operand[Tile]
     cpp = "TADDS({dst}, {src}, {scalar});"
-    neutral = {"int": 0}  # -0.0 + 0.0 is +0.0
+    neutral = {"float": -0.0, "int": 0}  # -0.0 + 0.0 is +0.0, but x + -0.0 is x for every x
     numpy, instruction = np.add, "vadds"
 
 
@@ -37,7 +37,7 @@ class TSubS(WithScalar, name="tsubs"):
     scalar: Operand[Any]
     dst: Operand[Tile]
     cpp = "TSUBS({dst}, {src}, {scalar});"
-    neutral = {"int": 0}
+    neutral = {"float": 0.0, "int": 0}
     numpy, instruction = np.subtract, "vadds"
 
 

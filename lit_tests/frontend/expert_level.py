@@ -1,5 +1,5 @@
-# RUN: %ptoc compile %s --sync keep -o - --emit pto | %filecheck %s
-# Addresses and flags by hand, in the same language: with --sync keep nothing is added.
+# RUN: %ptoc compile %s -o - --emit pto | %filecheck %s
+# Addresses and flags by hand, in the same language: with sync="keep" nothing is added.
 
 import ptoc
 from ptoc import f32
@@ -16,7 +16,7 @@ from ptoc import f32
 # CHECK-NEXT: return
 
 
-@ptoc.kernel
+@ptoc.kernel(sync="keep")
 def exponential(x: ptoc.Tensor[64, f32], y: ptoc.Out[64, f32]):
     t = ptoc.tile([1, 64], f32, addr=1024)
     ptoc.load(t, x)

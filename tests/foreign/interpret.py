@@ -103,27 +103,28 @@ class Interpreter:
         self.arrays = arrays
         self.queues: dict[tuple[int, str, int], deque] = {}
         self.slots: dict[int, list] = {}
+        self.moves = 0
 
-    def run(self, kernel: str, values: list[Any], kinds: tuple[str, ...]) -> None:
+    def run(self, kernel: str, values: list[Any], kinds: tuple[str, ...], vectors: int) -> None:
         """Runs all cores of a block to their ends.  values: arguments in order, arrays (changed in place) and numbers."""
-        self.vectors = 2 if "aic" in kinds else 1
+        self.vectors = vectors
         cores = [Core("aic", 0)] if "aic" in kinds else []
         cores += [Core("aiv", sub) for sub in range(self.vectors)] if "aiv" in kinds else []
         waiting = [self.call(core, kernel, values) for core in cores]
         while waiting:
             still = []
-            moved = False
+            before = self.moves
             for run in waiting:
                 try:
-                    moved |= next(run)
+                    next(run)
                     still.append(run)
                 except StopIteration:
-                    moved = True
-            assert moved, "the cores wait for each other"
+                    self.moves += 1
+            assert self.moves > before, "the cores wait for each other"
             waiting = still
 
     def call(self, core: Core, name: str, values: list[Any]) -> Iterator[bool]:
-        """The body of a function; yields False where nothing has moved since the last yield."""
+        """The body of a function; yields where it waits for another core."""
         function = self.functions[name]
         kind = plain(function.attributes["pto.kernel_kind"]) if "pto.kernel_kind" in function.attributes else None
         if kind and {"cube": "aic", "vector": "aiv"}[kind] != core.kind:
@@ -295,6 +296,7 @@ class Interpreter:
         parts = [tile, tile] if not split else np.split(tile, 2, axis=split - 1)
         for sub, part in enumerate(parts):
             self._queue(rec, "c2v", sub).append(part.copy())
+        self.moves += 1
         slot = self.slots.get(rec.attributes.get("id", 0))
         if slot is not None:
             pointer, size, count, index = slot
@@ -304,6 +306,7 @@ class Interpreter:
 
     def _tpush_to_aic(self, core: Core, rec: Record, known: dict) -> None:
         self._queue(rec, "v2c", core.sub).append(known[rec.operands["tile"]].array().copy())
+        self.moves += 1
 
     def _tpop_from_aic(self, core: Core, rec: Record, known: dict) -> Iterator[bool]:
         queue = self._queue(rec, "c2v", core.sub)
@@ -312,7 +315,7 @@ class Interpreter:
         self._popped(core, rec, known, queue.popleft())
 
     def _tpop_from_aiv(self, core: Core, rec: Record, known: dict) -> Iterator[bool]:
-        queues, split = [self._queue(rec, "v2c", sub) for sub in range(2)], rec.attributes.get("split", 0)
+        queues, split = [self._queue(rec, "v2c", sub) for sub in range(self.vectors)], rec.attributes.get("split", 0)
         while not all(queues):
             yield False
         parts = [queue.popleft() for queue in queues]
@@ -322,6 +325,7 @@ class Interpreter:
         tile = self._tile(core, rec, known, rec.tile("tile"), None)
         known[rec.results["tile"]] = tile
         _store(tile, array)
+        self.moves += 1
 
 
 def _plain(value: Any) -> Any:

@@ -18,7 +18,7 @@ from ptoc.machine.chip import Chip, load_chip
 from ptoc.machine.hazards import needs_barrier
 from ptoc.running import Prepared, meanings, memories_of, prepare, time_program
 from ptoc.simulator.check import check
-from ptoc.simulator.elaborate import kernel_functions
+from ptoc.simulator.elaborate import kernel_functions, vector_cores
 from ptoc.simulator.execute import execute, execute_adverse
 
 from .formulas import FORMULAS, MORE
@@ -162,8 +162,8 @@ def _compare(source: Source, compiled: Compiled, text: str, prepared: Prepared, 
             expected[name][...] = 0
     values = [expected.get(n, prepared.arguments.numbers.get(n)) for n in order]
     assert set(order) == set(names)
-    kinds = tuple(kernel_functions(compiled.simulator_ir)[compiled.name])
-    Interpreter(module, expected).run(compiled.name, values, kinds)
+    functions = kernel_functions(compiled.simulator_ir)[compiled.name]
+    Interpreter(module, expected).run(compiled.name, values, tuple(functions), vector_cores(functions))
     if not outputs:
         outcome.reasons.append("the kernel stores nothing: there is no value to compare")
         return

@@ -16,14 +16,16 @@ CASES = {
     "vector_add": ("one_core",),
     "softmax": ("one_core",),
     "gemm": ("tails", "default"),
+    "gemm_expert": ("default", "tails"),
     "flash_attention": ("s2048", "blocks_in_turn", "one_tile_in_turn"),
+    "flash_attention_expert": ("s2048", "blocks_in_turn", "one_tile_in_turn"),
 }
 """Cases in which the units of a kernel are needed, each unit in at least one."""
 
 
 @lru_cache
 def prepared(name: str, case: str | None) -> Prepared:
-    return prepare(load_source(name), load_chip("ascend910b1"), {}, case, None, {}, "insert")
+    return prepare(load_source(name), load_chip("ascend910b1"), {}, case, None, {}, None)
 
 
 def sites_of_units(name: str) -> dict[str, frozenset[int]]:

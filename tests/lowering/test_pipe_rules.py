@@ -38,8 +38,8 @@ func.func @k(%p: !pto.ptr<f32>) {{
 """
 
 
-PUSH = f"pto.tpush_to_aiv(%acc : {ACC}) {{split = 0}}"
-POP = f"%t = pto.tpop_from_aic {{split = 0}} -> {VEC}\n pto.tfree_from_aic {{split = 0}}"
+PUSH = f"pto.tpush_to_aiv(%acc : {ACC}) {{split = 0}}\n"
+POP = f"scf.execute_region {{ %t = pto.tpop_from_aic {{split = 0}} -> {VEC}\n pto.tfree_from_aic {{split = 0}}\n scf.yield }}\n"
 
 
 def test_a_tile_goes_through_a_slot_and_its_slot_is_given_back_when_it_is_popped():
@@ -55,13 +55,21 @@ def test_on_chip_only_the_cube_moves_data_and_tfree_gives_the_slot_back():
     assert 'sim.take %0 {pipe = "V"}' in sim and sim.count('sim.release') == 1
 
 
+def test_local_slots_turn_on_their_own():
+    """Three local slots of eight: the ninth entry, in slot 0, comes into local slot 2."""
+    program = elaborate(compiled(pair(PUSH * 9, POP * 9, "dir_mask = 1, slot_size = 1024, local_slot_num = 3")).simulator_ir, "k", {"p": 8192}, 1)
+    pops = [c for s in program.streams if s.core.kind == "aiv" and not s.core.sub for c in s.commands if c.site.op == "pto.tpop"]
+    places = [(dict(c.operands)["slot"].offset // 256, dict(c.operands)["tile"].address // 1024) for c in pops]
+    assert places == [(n % 8, n % 3) for n in range(9)]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         (pair(PUSH, POP, gm=False), "on a3 the slots of a pipe lie in global memory; give gm_slot_buffer or gm_slot_tensor"),
-        (pair(PUSH, POP, "dir_mask = 1, slot_size = 512"), "a tile of 1024 bytes does not fit a slot of 512"),
-        (pair(PUSH, POP, "dir_mask = 1, slot_size = 1024, local_slot_num = 3"), "local_slot_num must divide slot_num; got 3 and 8"),
-        (pair(PUSH, POP).replace('name = "in", peer', 'name = "out", peer'), "no pto.reserve_buffer is named 'out'"),
+        (pair(PUSH, POP, "dir_mask = 1, slot_size = 512"), r"an entry of 1024 bytes \(16x16xf32\) does not fit a slot of 512 of pipe 0"),
+        (pair(PUSH, POP).replace('name = "in", peer', 'name = "out", peer'), "must name one consumer buffer; got 'out' at k.pto:6 and 'in' at k.pto:13"),
+        (pair(PUSH, POP).split("  pto.section.vector")[0] + "return }", "no pto.reserve_buffer is named 'in'"),
         (pair(PUSH, POP, "dir_mask = 2, slot_size = 1024"), "has no direction cube to vector"),
     ],
 )

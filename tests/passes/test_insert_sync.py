@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptoc.dialect.assembly import parse, to_text
+from ptoc.machine.banks import Banks
 from ptoc.passes.insert_sync import InsertSync
 from ptoc.passes.plan_memory import PlanMemory
 
@@ -29,6 +30,9 @@ class Chip:
 
     def alignment_bytes(self, memory: str) -> int:
         return 32
+
+    def ub_banks(self) -> Banks:
+        return Banks(row=32, groups=16, banks=3, stride=65536, reads=1)
 
     def number(self, key: str) -> int:
         return {"sync.event_ids": 8}[key]

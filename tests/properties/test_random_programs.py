@@ -1,16 +1,19 @@
 """Random kernels through the whole pipeline: values of the schedule are those of program order, and the synchronisation is needed.
 
-PTOC_EXAMPLES=N runs N examples of each kind.
+2,000 programs, in shards so that both cores of a small machine have work.  PTOC_EXAMPLES=N runs N examples in each shard.
 """
 
 import os
 import re
 import sys
+import zlib
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis.strategies import SearchStrategy
 
 from ptoc.dialect import assembly
 from ptoc.dialect.sim_text import sim_to_text
@@ -104,33 +107,41 @@ def prove_example(example: Example) -> None:
     for name, array in wanted.items():
         assert array.tobytes() == got[name].tobytes(), f"'{name}' differs from program order"
     compare_adverse(whole, wanted)
-    time_sees_the_same(example, whole)
-    assert whole.compiled.pto == prepared(example).compiled.pto
-    text_again(whole)
+    if zlib.crc32(example.source.encode()) % 8 == 0:  # what does not depend on the order of commands: an eighth of them will do
+        time_sees_the_same(example, whole)
+        assert whole.compiled.pto == prepared(example).compiled.pto
+        text_again(whole)
     spare = {u.unit for u in (*report.redundant, *report.idle)}
     ends = {s.unit for s in whole.program.sites if s.role == "end"}
     for unit in sorted({s.unit for s in whole.program.sites if s.unit >= 0 and not s.role} - spare - ends):
         assert not check_without(whole.program, unit, needs_barrier).ok
 
 
-def examples(count: int):
-    """Seeded, so that each run sees the same programs."""
-    return settings(max_examples=EXAMPLES or count, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=False)
+def prove_examples(kind: SearchStrategy[Example], shard: int, count: int) -> None:
+    """Proves `count` examples that are the same in each run, others than those of other shards."""
+
+    @seed(shard)
+    @settings(max_examples=EXAMPLES or count, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=False)
+    @given(kind)
+    def proven(example: Example) -> None:
+        prove_example(example)
+
+    proven()
 
 
-@examples(45)
-@given(vector_examples())
-def test_vector_kernels(example: Example) -> None:
-    prove_example(example)
+SHARDS = pytest.mark.parametrize("shard", range(10))
 
 
-@examples(25)
-@given(cube_examples())
-def test_cube_kernels(example: Example) -> None:
-    prove_example(example)
+@SHARDS
+def test_vector_kernels(shard: int) -> None:
+    prove_examples(vector_examples(), shard, 80)
 
 
-@examples(25)
-@given(pipe_examples())
-def test_pipe_kernels(example: Example) -> None:
-    prove_example(example)
+@SHARDS
+def test_cube_kernels(shard: int) -> None:
+    prove_examples(cube_examples(), shard, 60)
+
+
+@SHARDS
+def test_pipe_kernels(shard: int) -> None:
+    prove_examples(pipe_examples(), shard, 60)

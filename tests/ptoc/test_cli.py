@@ -109,6 +109,41 @@ def test_the_memory_map_says_where_tiles_lie(add: Path) -> None:
     assert "add: ub: 2048 of 196608 bytes" in said
 
 
+SERIAL = """
+import ptoc
+from ptoc import f32
+
+@ptoc.kernel
+def serial(x: ptoc.Tensor[16, 4096, f32], y: ptoc.Out[16, 4096, f32]):
+    t = ptoc.tile([1, 4096], f32)
+    for i in ptoc.range(16):
+        ptoc.load(t, x[i : i + 1, :])
+        ptoc.relu(t, t)
+        ptoc.store(y[i : i + 1, :], t)
+
+@serial.reference
+def reference(x):
+    return x.clip(0)
+"""
+
+
+def test_auto_stages_is_an_option_of_compile_run_and_check(tmp_path: Path) -> None:
+    kernel = tmp_path / "serial.py"
+    kernel.write_text(SERIAL)
+    slow, fast = (json.loads(output("run", kernel, "--json", "--check", *more))["cycles"] for more in ((), ("--auto-stages",)))
+    assert fast < 0.7 * slow
+    for more, cycles in ((("--auto-stages",), fast), ((), slow), (("--auto-stages",), fast)):  # time alone, kept on disk by its options
+        assert json.loads(output("run", kernel, "--json", "--no-values", *more))["cycles"] == cycles
+    assert "count=2" in output("compile", kernel, "--auto-stages", "--emit", "pto", "-o", "-")
+    assert "count=2" not in output("compile", kernel, "--emit", "pto", "-o", "-")
+    assert output("check", kernel, "--auto-stages") != output("check", kernel)
+
+
+def test_opt_takes_options_of_passes() -> None:
+    said = CliRunner().invoke(main, ["opt", "-", "--passes", "canonicalize,multi-buffer{auto-stages=true},plan-memory"], input=ADD)
+    assert said.exit_code == 0
+
+
 def test_run_prints_a_report() -> None:
     report = output("run", "vector_add", "--case", "small")
     for word in ("vector_add on ascend910b1", "latency", "engines", "values    right"):
@@ -227,6 +262,7 @@ WRONG = [
     (("compile", "vector_add", "-o", "-"), "-o -: one kind can go to standard output"),
     (("compile", "vector_add", "-o", "-", "--emit", "asm"), "--emit: kinds are pto, sim, cpp; got 'asm'"),
     (("opt", "{add}", "--passes", "nonsense"), "no pass is called 'nonsense'; passes: "),
+    (("opt", "{add}", "--passes", "multi-buffer{{stages=2}}"), "pass 'multi-buffer' has no option 'stages'; options: auto-stages"),
     (("opt", "{binary}"), "not a text in UTF-8"),
     (("run", "{add}", "--case", "x"), "a file has no cases"),
     (("run", "{add}", "-D", "x=8by8"), "-D x=8by8: SHAPE:DTYPE such as 128x64:f16, or a .npy file, is expected"),

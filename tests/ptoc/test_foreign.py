@@ -126,7 +126,9 @@ def test_a2a3_is_a3_and_another_architecture_is_refused():
 
 
 def test_commands_of_both_kinds_of_core_in_one_function_are_remarked():
-    body = COPY.format(row="%c0", cols="%c32") + (
+    body = (
+        "%t = pto.alloc_tile : !pto.tile_buf<vec, 8x32xf32>\n"
+        "pto.tabs ins(%t : !pto.tile_buf<vec, 8x32xf32>) outs(%t : !pto.tile_buf<vec, 8x32xf32>)\n"
         "%l = pto.alloc_tile : !pto.tile_buf<mat, 16x16xf16, blayout=col_major, slayout=row_major>\n"
         "%a = pto.alloc_tile : !pto.tile_buf<left, 16x16xf16, slayout=row_major>\n"
         "pto.tmov ins(%l : !pto.tile_buf<mat, 16x16xf16, blayout=col_major, slayout=row_major>) "

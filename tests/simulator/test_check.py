@@ -9,91 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptoc.dialect.layout import TileRef, ViewRef
+from ptoc.dialect.errors import PoisonError
 from ptoc.machine.hazards import needs_barrier
-from ptoc.simulator.check import check, check_without
+from ptoc.simulator.check import check, check_without, spare_sites
 from ptoc.simulator.execute import execute_adverse
 from ptoc.simulator.memory import Memories
-from ptoc.simulator.program import Command, Core, Program, Site, Stream
+from ptoc.simulator.program import Core
 from ptoc.simulator.replay import Replay
 from ptoc.simulator.values import Running
 
-AIV, AIV1, AIC = Core("aiv", 0), Core("aiv", 0, 1), Core("aic", 0)
-
-
-def ub(slot, col=0, cols=64):
-    """Columns of a tile of 4 x 64 f32 in UB."""
-    return TileRef("ub", 1024 * slot, "f32", 4, 64, "row_major", "none_box", 512, 0, col, 4, cols)
-
-
-def gm(name="x", offset=0):
-    return ViewRef(f"gm:{name}", offset, "f32", (4, 64), (64, 1))
-
-
-class Build:
-    """A program made line by line: `line` repeats the site of an earlier call."""
-
-    def __init__(self, cores=(AIV,), arch="a3"):
-        self.streams = {core: Stream(core, []) for core in cores}
-        self.program = Program("k", arch, list(self.streams.values()), [])
-        self.core = cores[0]
-
-    def on(self, core):
-        self.core = core
-        return self
-
-    def site(self, kind, op, pipe, **facts):
-        line = facts.pop("line", None)
-        if line:
-            return self.program.sites[line - 1]
-        self.program.sites.append(Site(len(self.program.sites), kind, op, pipe, f"k.py:{len(self.program.sites) + 1}", **facts))
-        return self.program.sites[-1]
-
-    def command(self, *args):
-        self.streams[self.core].commands.append(Command(*args))
-        return self
-
-    def work(self, pipe, op="work", r=None, w=None, line=None, **attributes):
-        operands = tuple((name, ref) for name, ref in (("src", r), ("dst", w)) if ref is not None)
-        site = self.site("work", op, pipe, line=line, attributes=attributes)
-        return self.command(site, -1, (), operands, ("src",) if r is not None else (), ("dst",) if w is not None else ())
-
-    def load(self, slot, **kwargs):
-        return self.work("MTE2", "tload", gm(), ub(slot), **kwargs)
-
-    def add(self, source, target, **kwargs):
-        return self.work("V", "tadd", ub(source), ub(target), **kwargs)
-
-    def store(self, slot, **kwargs):
-        return self.work("MTE3", "tstore", ub(slot), gm("y"), **kwargs)
-
-    def set(self, pipe, peer, flag=0, unit=-1, role="", line=None):
-        return self.command(self.site("set", "set_flag", pipe, peer=peer, unit=unit, role=role, line=line), flag)
-
-    def wait(self, pipe, peer, flag=0, unit=-1, role="", line=None):
-        return self.command(self.site("wait", "wait_flag", peer, peer=pipe, unit=unit, role=role, line=line), flag)
-
-    def sync(self, pipe, peer, flag=0, unit=-1):
-        return self.set(pipe, peer, flag, unit).wait(pipe, peer, flag, unit)
-
-    def barrier(self, pipe, unit=-1, role=""):
-        return self.command(self.site("barrier", "pipe_barrier", pipe, unit=unit, role=role))
-
-    def signal(self, pipe, flag=0, line=None):
-        return self.command(self.site("signal", "signal", pipe, line=line), flag)
-
-    def wait_for(self, flag=0, pipe="S", line=None):
-        return self.command(self.site("await", "await", pipe, line=line), flag)
-
-    def check(self, **kwargs):
-        return check(self.program, needs_barrier, **kwargs)
-
-    def missing(self):
-        report = self.check()
-        assert report.deadlock is None
-        assert not report.misuse
-        return [(m.kind, m.first.location, m.second.location) for m in report.missing]
-
+from .build import AIC, AIV, AIV1, Build, gm, ub
 
 # one core
 
@@ -106,7 +31,7 @@ def test_a_flag_orders_two_pipes():
 def test_the_text_of_a_missing_order():
     missing = Build().load(0).add(0, 1).check().missing[0]
     assert str(missing) == (
-        "k.py:2: RAW on ub bytes 0 to 1023: 'tload' (k.py:1, MTE2 of aiv0.0) and 'tadd' (k.py:2, V of aiv0.0) are in no order (1 times): "
+        "k.py:2: RAW on ub bytes 0 to 1023: 'tload' (k.py:1, MTE2 of aiv0.0) and 'tadd' (k.py:2, V of aiv0.0) are in no order (1 time): "
         "set_flag(MTE2 -> V) after 'tload' (k.py:1) and wait_flag before 'tadd' (k.py:2)"
     )
 
@@ -154,9 +79,20 @@ def test_a_wait_on_s_orders_everything_issued_later():
     assert Build().load(0).sync("MTE2", "S").add(0, 1).sync("V", "S", 1).store(1).check().ok
 
 
-def test_scalar_work_is_over_before_anything_later_is_issued():
-    assert Build().work("S", w=ub(0)).add(0, 1).check().ok
+def test_scalar_work_is_posted_like_any_other():
+    assert Build().work("S", w=ub(0)).add(0, 1).missing() == [("RAW", "k.py:1", "k.py:2")]
+    assert Build().work("S", w=ub(0)).sync("S", "V").add(0, 1).check().ok
     assert Build().add(0, 1).work("S", r=ub(1)).missing() == [("RAW", "k.py:1", "k.py:2")]
+    assert Build().work("S", w=ub(0)).barrier("ALL").add(0, 1).check().ok
+
+
+def test_the_scalar_unit_orders_its_own_work():
+    assert Build().work("S", w=ub(0)).work("S", r=ub(0), w=ub(1)).work("S", w=ub(0)).check().ok
+
+
+def test_a_wait_of_s_proves_what_it_waited_for_and_not_what_s_did_before():
+    assert Build().load(0).work("S", w=ub(1)).sync("MTE2", "S").work("V", r=ub(0)).check().ok
+    assert Build().load(0).work("S", w=ub(1)).sync("MTE2", "S").work("V", r=ub(1)).missing() == [("RAW", "k.py:2", "k.py:5")]
 
 
 def test_a_barrier_of_all_pipes_orders_the_core():
@@ -320,7 +256,7 @@ def test_a_counter_may_reach_15():
 
     assert build(15).check().ok
     assert build(16).check().misuse == (
-        "k.py:1: cross-core flag 0 of aiv0.0 may count past 15: nothing orders its await number 1 before signal number 16 of aic0; "
+        "k.py:1: cross-core flag 0 of aiv0.0 may count past 15: this signal of aic0 does not wait until the one 15 before it was awaited; "
         "let the receiver signal back more often",
     )
 
@@ -408,6 +344,27 @@ def test_what_protects_another_flag_from_being_set_twice_is_not_redundant():
     assert [unit.unit for unit in build.check(redundancy=True).redundant] == [0, 2]
 
 
+def test_sets_of_sites_are_judged_in_another_run_of_the_same_text():
+    program = loop().program
+    unit = [frozenset(site.index for site in program.sites if site.unit == n) for n in range(5)]
+    assert spare_sites(program, needs_barrier, unit) == [False, False, False, False, True]
+    assert spare_sites(loop(1).program, needs_barrier, unit) == [False, True, False, True, True]
+    assert spare_sites(program, needs_barrier, [unit[4] | unit[0], unit[4] | frozenset()]) == [False, True]
+    assert spare_sites(program, needs_barrier, []) == []
+
+
+def test_sites_that_leave_their_partners_behind_are_judged_by_a_check_of_their_own():
+    build = Build().sync("MTE2", "V", 0, 0).sync("V", "MTE2", 1, 1)
+    assert spare_sites(build.program, needs_barrier, [frozenset({0}), frozenset({0, 1}), frozenset({3})]) == [False, True, False]
+
+
+def test_nothing_is_spare_in_a_program_that_is_not_in_order_anyhow():
+    build = Build().load(0).sync("MTE2", "S", 0, 0).barrier("MTE2", 1)
+    build.work("V", r=ub(0)).load(0)
+    assert not build.check().ok
+    assert spare_sites(build.program, needs_barrier, [frozenset({3})]) == [False]
+
+
 def test_redundancy_is_not_judged_where_orders_are_missing_or_nobody_asked():
     report = Build().load(0).sync("MTE2", "V", 0, 0).add(2, 1).store(0).check(redundancy=True)
     assert (report.redundant, report.idle) == (None, None)
@@ -478,10 +435,10 @@ def graph(program):
         for j, command in enumerate(commands):
             edges.add((("s", n, j), ("c", n, j)))
             for i in range(j):
+                kind = commands[i].site.kind
                 if queue[i] == "S":
-                    edges.add((("c", n, i), ("s", n, j)))
+                    edges.add((("c" if kind in ("wait", "await", "barrier") else "s", n, i), ("s", n, j)))
                 if queue[i] == queue[j]:
-                    kind = commands[i].site.kind
                     edges.add((("c" if kind in ("wait", "await", "barrier") else "s", n, i), ("s", n, j)))
                     if command.site.kind in ("set", "signal", "barrier"):
                         edges.add((("c", n, i), ("c", n, j)))
@@ -578,6 +535,20 @@ def test_the_verdict_is_that_of_the_closed_graph(arch, left, right):
     found = {(place[m.first.location], place[m.second.location]) for m in report.missing}
     assert {tuple(sorted(pair)) for pair in found} <= unordered
     assert bool(found) == bool(unordered)
+
+
+def test_scalar_work_is_late_in_the_adverse_order():
+    def run(build):
+        for site in build.program.sites:
+            site.attributes["own"] = site.index
+        memories = filled(build.program)
+        execute_adverse(build.program, memories, {"work": affine}, needs_barrier)
+        return memories.read(AIV, ub(1), None)[0, 0]
+
+    assert run(Build().work("S", w=ub(0)).sync("S", "V").work("V", r=ub(0), w=ub(1))) == 3
+    assert run(Build().work("S", w=ub(0)).work("S", r=ub(0), w=ub(1))) == 1
+    with pytest.raises(PoisonError, match="while a write to it is in flight"):
+        run(Build().work("S", w=ub(0)).work("V", r=ub(0), w=ub(1)))
 
 
 def affine(arrays, attributes):

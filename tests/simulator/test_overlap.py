@@ -1,10 +1,12 @@
 """Exact overlap of strided regions, against sets of bytes."""
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ptoc.dialect.layout import Access, TileRef, ViewRef
-from ptoc.simulator.overlap import any_overlap, overlap, shared_bytes, span
+from ptoc.simulator import overlap as overlap_module
+from ptoc.simulator.overlap import any_overlap, overlap, shared_bytes, sharing_pairs, span
 
 levels = st.lists(st.tuples(st.integers(1, 5), st.integers(-12, 40)), max_size=3).map(tuple)
 accesses = st.builds(Access, st.just("ub"), st.integers(0, 120), levels, st.integers(1, 12))
@@ -28,6 +30,18 @@ def test_overlap_is_a_shared_byte(one, two):
         low, high = shared_bytes((one,), (two,))
         assert low == min(shared)
         assert set(range(low, high)) <= shared
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 16])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(regions=st.lists(st.lists(st.one_of(accesses, columns), max_size=3).map(tuple), max_size=9))
+def test_all_pairs_that_share_a_byte(limit, monkeypatch, regions):
+    monkeypatch.setattr(overlap_module, "PAIRS_MAX", limit)
+    places = [set().union(*map(bytes_of, region)) for region in regions]
+    wanted = [(i, j) for i in range(len(regions)) for j in range(i + 1, len(regions)) if places[i] & places[j]]
+    assert sharing_pairs(regions) == wanted
+    monkeypatch.setattr(overlap_module, "RUNS_MAX", 0)
+    assert sharing_pairs(regions) == wanted
 
 
 def test_other_memories_do_not_overlap():
