@@ -7,10 +7,10 @@ LINTERS := .venv/linters
 BENCHED := .venv/benched
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-sim bench-sync clean
+.PHONY: help demo test lint bench bench-fidelity bench-sim bench-sync clean
 
 help: ## list the jobs
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
 demo: $(INSTALLED) ## flash attention from Python to C++, results and latency, beside device measurements
 	$(BIN)/python -m ptoc.demo
@@ -27,6 +27,9 @@ bench: $(INSTALLED) ## speed of compilation and simulation, by kernel
 
 bench-sync: $(INSTALLED) ## speed of insert-sync by number of tile ops
 	$(BIN)/python benchmarks/insert_sync.py
+
+bench-fidelity: $(INSTALLED) ## simulated against measured device times, by row and group (some minutes)
+	$(BIN)/ptoc fidelity
 
 bench-sim: $(INSTALLED) $(BENCHED) ## speed of simulation, by engine, beside SimPy
 	$(BIN)/python benchmarks/simulation.py

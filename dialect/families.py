@@ -199,13 +199,15 @@ def transfer(path: str, ref: Ref) -> Transfer:
     accesses = ref.accesses()
     bursts = 0
     total = 0
+    unaligned = False
     for access in accesses:
         runs = 1
-        for count, _ in access.levels:
+        for count, stride in access.levels:
             runs *= count
+            unaligned |= stride % BLOCK_BYTES > 0
         bursts += runs
         total += runs * access.run
-    return Transfer(path, max(1, bursts), total // max(1, bursts)) if bursts else Transfer(path, 1, 0)
+    return Transfer(path, bursts, total // bursts, unaligned) if bursts else Transfer(path, 1, 0)
 
 
 __all__ = ["CubeOp", "Elementwise", "TileRef", "TransferOp", "VectorOp", "ViewRef", "in_memory", "ins_outs", "of_dtype", "repeats_of", "same_shapes", "transfer"]

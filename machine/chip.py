@@ -20,6 +20,9 @@ from .schema import ChipFile, Number
 
 CHIPS = Path(__file__).parent / "chips"
 FS_PER_SECOND = 10**15
+OWN = ("name", "description", "validated")
+"""Keys that say what a chip is: a file states them itself, so that none counts as compared with a device because its base is."""
+
 ANY = "any"  # the dtype entry for all element types without one of their own
 
 _ROUNDED = re.compile(r"(vconv_(?:f|s|u|bf)\d+?2(?:f|s|u|bf)(?:4|8|16|32|64))[acforz]")
@@ -27,7 +30,7 @@ _COMPARED = re.compile(r"(vcmp|vcmpv|vcmpvs)_(?:eq|ne|lt|le|gt|ge)")
 
 
 class VectorLaw(NamedTuple):
-    """occupancy = max(minimum, offset + per_repeat * r), latency = max(occupancy, offset + per_repeat * r + startup), in cycles.
+    """occupancy = max(minimum, offset + per_repeat * r), latency = max(occupancy, offset + (per_repeat + stretch) * r + startup), in cycles.
 
     `conflict_free`: per_repeat where the operands do not meet in one UB bank.
     """
@@ -37,6 +40,7 @@ class VectorLaw(NamedTuple):
     minimum: Fraction
     startup: Fraction
     conflict_free: Fraction
+    stretch: Fraction
 
 
 class PathLaw(NamedTuple):
@@ -122,9 +126,10 @@ class Chip:
         """`cycles` of the law clock in femtoseconds, rounded to the nearest."""
         return round(cycles * FS_PER_SECOND / (exact(self.number("clocks.laws")) * 10**9))
 
-    def launch_fs(self, window: str) -> int:
-        """What a timing window (host_events, msprof_task, device_counter) adds to a kernel's time."""
-        return round(exact(self.number(f"launch.{window}")) * 10**9)
+    def launch_fs(self, window: str, blocks: int) -> int:
+        """What a timing window (host_events, msprof_task, device_counter) adds to the time of a kernel of so many blocks."""
+        dispatch = 0 if window == "device_counter" else blocks * exact(self.number("launch.block"))
+        return round((exact(self.number(f"launch.{window}")) + dispatch) * 10**9)
 
     def vector_law(self, instruction: str, dtype: str) -> VectorLaw:
         """The law of a vector instruction.  Raises ChipError naming an instruction or element type that the file does not have."""
@@ -154,7 +159,7 @@ def describe(chip: Chip) -> str:
     kinds = [number.kind for number in _numbers(chip.data)]
     origin = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("measured", "documented", "assumed"))
     shared = ", ".join(f"{name} {chip.number(f'shared.{name}'):g}" for name in ("l2_read", "l2_write", "hbm"))
-    launch = ", ".join(f"{window} {chip.number(f'launch.{window}'):g}" for window in ("host_events", "msprof_task", "device_counter"))
+    launch = ", ".join(f"{window} {chip.number(f'launch.{window}'):g}" for window in ("host_events", "msprof_task", "device_counter", "block"))
     return "\n".join((
         f"{chip.name} ({chip.arch}, {status}): {chip.data.description}",
         f"  cores     {chip.cores('aic')} aic, {chip.cores('aiv')} aiv at {chip.number('clocks.core'):g} GHz (laws count {chip.number('clocks.laws'):g} GHz)",
@@ -260,6 +265,9 @@ def _chip(file: str, *texts: str) -> Chip:
     for text in reversed(texts):
         tree = _merge(tree, _tree(text, file))
     tree.pop("base", None)
+    for key in OWN:
+        if key not in _tree(texts[0], file):
+            raise ChipError(f"key '{key}' is missing; it is never taken from a base, template.yaml explains it", file)
     try:
         data = ChipFile.model_validate(tree)
     except ValidationError as error:
@@ -289,12 +297,12 @@ def _first(error: ValidationError) -> str:
 
 def _vectors(data: ChipFile, file: str) -> dict[tuple[str, str], VectorLaw]:
     """(instruction, dtype) -> law, from the groups; every instruction needs one rate per dtype and one startup."""
-    startups: dict[str, Fraction] = {}
-    for group in data.vector.startups:
+    startups: dict[str, tuple[Fraction, Fraction]] = {}
+    for group in data.vector.startups.values():
         for name in group.instructions:
             if name in startups:
                 raise ChipError(f"key 'vector.startups': instruction '{name}' is in two groups, expected one", file)
-            startups[name] = exact(group.startup.value)
+            startups[name] = exact(group.startup.value), exact(group.stretch.value)
     laws: dict[tuple[str, str], VectorLaw] = {}
     free = dict.fromkeys(data.vector.conflict_free.instructions, exact(data.vector.conflict_free.per_repeat.value))
     for group in data.vector.rates:
@@ -305,7 +313,8 @@ def _vectors(data: ChipFile, file: str) -> dict[tuple[str, str], VectorLaw]:
                 if (name, dtype) in laws:
                     raise ChipError(f"key 'vector.rates': instruction '{name}' has two rates for {dtype}, expected one", file)
                 numbers = [exact(n.value) for n in (group.per_repeat, group.offset, group.minimum)]
-                laws[name, dtype] = VectorLaw(*numbers, startups[name], free.get(name, numbers[0]))
+                startup, stretch = startups[name]
+                laws[name, dtype] = VectorLaw(*numbers, startup, free.get(name, numbers[0]), stretch)
     for name in startups:
         if all(n != name for n, _ in laws):
             raise ChipError(f"key 'vector.rates': instruction '{name}' has a startup but no rate, expected it in a group", file)

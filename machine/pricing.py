@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ptoc.dialect.errors import ChipError
 
 from .chip import Chip, exact
-from .work import Cube, Scalar, Transfer, Vector, WorkItem
+from .work import Cube, Link, Scalar, Sdma, Transfer, Vector, WorkItem
 
 
 class Price(NamedTuple):
@@ -34,12 +34,14 @@ class SyncCosts(NamedTuple):
 
 
 @lru_cache(maxsize=65536)
-def price(chip: Chip, work: tuple[WorkItem, ...], cold: bool = False) -> Price:
+def price(chip: Chip, work: tuple[WorkItem, ...], hit: float = 1.0, crowding: Fraction = Fraction(1)) -> Price:
     """The price of an op: its items are issued back to back.
 
     A `Vector` item with `barrier` first waits for the results of all items before it and pays the barrier; one with 0 repeats costs
     nothing itself, so that `Vector(instruction, dtype, 0, barrier=True)` at the end says that the op ends drained.
-    `cold`: transfers from and to global memory miss the L2: they also draw on "hbm", at most at the cold rate of a core.
+    `hit`: the part of bytes from and to global memory that the L2 has.  The rest also draws on "hbm", at most at the cold rate of a core;
+    a read that misses makes the L2 allocate and takes of its reads what `shared.l2_miss` instead of `shared.l2_read` costs.
+    Below 0: the L2 is passed by.  `crowding`: how much longer transfers take for the load on the L2 (`l2.crowding_of`).
 
     Raises: ChipError for an instruction, element type or path that the chip file does not have.
     """
@@ -48,19 +50,36 @@ def price(chip: Chip, work: tuple[WorkItem, ...], cold: bool = False) -> Price:
     for item in work:
         if isinstance(item, Vector) and item.barrier:
             taken = max(taken, done) + exact(chip.number("sync.barrier"))
-        occupancy, latency = _cycles(chip, item, cold)
+        occupancy, latency = _cycles(chip, item, hit)
+        if isinstance(item, Transfer) and chip.path_law(item.path).resource:
+            occupancy, latency = occupancy * crowding, latency * crowding
         done = max(done, taken + latency)
         taken += occupancy
         if isinstance(item, Transfer) and item.bytes and (resource := chip.path_law(item.path).resource):
-            for name in (resource, "hbm") if cold else (resource,):
-                shared[name] = shared.get(name, 0) + item.bytes
+            for name, count in _drawn(chip, resource, item, hit):
+                shared[name] = shared.get(name, 0) + count
+        if isinstance(item, Sdma):
+            shared[f"sdma.{item.domain}"] = shared.get(f"sdma.{item.domain}", 0) + item.bytes
     occupied = chip.fs(taken)
     return Price(occupied, max(occupied, chip.fs(done)), tuple(shared.items()) or None)
 
 
-def item_cycles(chip: Chip, item: WorkItem, cold: bool = False) -> tuple[float, float]:
+def _drawn(chip: Chip, resource: str, item: Transfer, hit: float) -> list[tuple[str, int]]:
+    """Bytes of a transfer on each shared resource."""
+    if hit < 0:
+        return [("hbm", item.bytes)]
+    missed = round(item.bytes * (1 - hit))
+    if not missed:
+        return [(resource, item.bytes)]
+    if resource == "l2_read":
+        dear = exact(chip.number("shared.l2_read")) / exact(chip.number("shared.l2_miss"))
+        return [(resource, item.bytes - missed + round(missed * dear)), ("hbm", missed)]
+    return [(resource, item.bytes), ("hbm", round(missed * exact(chip.number("shared.hbm")) / exact(chip.number("shared.hbm_write"))))]
+
+
+def item_cycles(chip: Chip, item: WorkItem, hit: float = 1.0) -> tuple[float, float]:
     """(occupancy, latency) of one work item in cycles of the law clock, for reports and comments; prices are made of exact numbers."""
-    occupancy, latency = _cycles(chip, item, cold)
+    occupancy, latency = _cycles(chip, item, hit)
     return float(occupancy), float(latency)
 
 
@@ -68,17 +87,21 @@ def sync_costs(chip: Chip) -> SyncCosts:
     """The chip's costs of issue, flags, barriers and signals, and its shared rates."""
     costs = (chip.fs(exact(chip.number(f"sync.{key}"))) for key in SyncCosts._fields[:-1])
     rates = {name: round(exact(chip.number(f"shared.{name}")) * 10**9) for name in ("l2_read", "l2_write", "hbm")}
+    for domain in chip.data.sdma.domains if chip.data.sdma else ():
+        rates[f"sdma.{domain}"] = round(exact(chip.number(f"sdma.domains.{domain}")) * 10**9)
     return SyncCosts(*costs, rates)
 
 
-def _cycles(chip: Chip, item: WorkItem, cold: bool) -> tuple[Fraction, Fraction]:
+def _cycles(chip: Chip, item: WorkItem, hit: float) -> tuple[Fraction, Fraction]:
     """(occupancy, latency) of one item in cycles."""
     if isinstance(item, Vector):
         return _vector(chip, item)
     if isinstance(item, Cube):
         return _cube(chip, item)
     if isinstance(item, Transfer):
-        return _transfer(chip, item, cold)
+        return _transfer(chip, item, hit)
+    if isinstance(item, Sdma | Link):
+        return _far(chip, item)
     assert isinstance(item, Scalar), f"not a work item: {item!r}"
     cycles = item.operations * exact(chip.number("sync.scalar_operation"))
     return cycles, cycles
@@ -90,7 +113,7 @@ def _vector(chip: Chip, item: Vector) -> tuple[Fraction, Fraction]:
         return Fraction(0), Fraction(0)
     stream = law.offset + (law.per_repeat if item.conflict else law.conflict_free) * item.repeats
     occupancy = max(law.minimum, stream)
-    return occupancy, max(occupancy, stream + law.startup)
+    return occupancy, max(occupancy, stream + law.stretch * item.repeats + law.startup)
 
 
 def _cube(chip: Chip, item: Cube) -> tuple[Fraction, Fraction]:
@@ -98,17 +121,35 @@ def _cube(chip: Chip, item: Cube) -> tuple[Fraction, Fraction]:
     if item.dtype not in law.rates:
         raise ChipError(f"the cube multiplies no '{item.dtype}'; cube.rates has {', '.join(law.rates)}", chip.file)
     rows, deep = int(law.fractal_rows.value), int(law.fractal_bytes.value) // _BYTES[item.dtype]
-    macs = _padded(item.m, rows) * _padded(item.k, deep) * _padded(item.n, rows)
+    macs = _padded(item.m, rows) * _padded(item.k, deep) * _padded(item.n, int(law.fractal_columns.value))
     stream = macs / exact(law.rates[item.dtype].value)
     return exact(law.start_occupancy.value) + stream, exact(law.start_latency.value) + stream
 
 
-def _transfer(chip: Chip, item: Transfer, cold: bool) -> tuple[Fraction, Fraction]:
+def _transfer(chip: Chip, item: Transfer, hit: float) -> tuple[Fraction, Fraction]:
     law = chip.path_law(item.path)
-    rate = min(law.bytes_per_cycle, exact(chip.number("shared.cold"))) if cold and law.resource else law.bytes_per_cycle
-    move = max(item.bytes / rate, item.bursts * law.per_burst)
-    occupancy = max(law.minimum, law.startup_occupancy + move) + law.issue
-    return occupancy, max(law.minimum, law.startup + move) + law.issue
+    stream = item.bytes / law.bytes_per_cycle
+    occupancy = max(law.minimum, law.startup_occupancy + max(stream, item.bursts * law.per_burst))
+    if hit < 1 and law.resource:
+        missed = 1 - Fraction(max(hit, 0))
+        lines = item.bursts * exact(chip.number("shared.l2_line")) if item.unaligned else 0
+        fetch = max((item.bytes + lines) / exact(chip.number("shared.cold")), item.bursts * exact(chip.number("shared.cold_burst")))
+        occupancy = missed * max(law.minimum, law.startup_occupancy + stream, fetch) + (1 - missed) * occupancy
+    latency = max(law.minimum, law.startup - law.startup_occupancy + occupancy)
+    return occupancy + law.issue, latency + law.issue
+
+
+def _far(chip: Chip, item: Sdma | Link) -> tuple[Fraction, Fraction]:
+    """SDMA and mesh links, which not every chip has."""
+    section = "sdma" if isinstance(item, Sdma) else "mesh"
+    if getattr(chip.data, section) is None:
+        raise ChipError(f"the chip has no {section}: key '{section}' is null", chip.file)
+    if isinstance(item, Sdma) and item.domain not in chip.data.sdma.domains:
+        raise ChipError(f"sdma has no domain '{item.domain}'; it has {', '.join(chip.data.sdma.domains)}", chip.file)
+    way = item.hops * exact(chip.number("mesh.hop")) if isinstance(item, Link) else 0
+    move = item.bytes / exact(chip.number(f"{section}.bytes_per_cycle"))
+    startup = exact(chip.number(f"{section}.startup"))
+    return startup + move, startup + move + way
 
 
 def _padded(size: int, unit: int) -> int:

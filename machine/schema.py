@@ -47,8 +47,10 @@ Bytes = quantity("bytes", positive=True, whole=True)
 Gigahertz = quantity("GHz", positive=True)
 Microseconds = quantity("us")
 Rate = quantity("bytes/cycle", positive=True)
+Stretch = quantity("cycles/repeat")
 Bandwidth = quantity("GB/s", positive=True)
 Macs = quantity("MACs/cycle", positive=True)
+Factor = quantity("1")
 PerRepeat = quantity("cycles/repeat", positive=True)
 
 
@@ -112,19 +114,21 @@ class Sync(_Model):
 
 
 class Launch(_Model):
-    """What a timing window adds to the time from the first to the last command."""
+    """What a timing window adds to the time from the first to the last command; host and profiler also wait for each block's dispatch."""
 
     host_events: Microseconds
     msprof_task: Microseconds
     device_counter: Microseconds
+    block: Microseconds  # for each block launched
 
 
 class CubeLaw(_Model):
-    """cycles = start + padded m * k * n / rate; m and n are padded to `fractal_rows`, k to `fractal_bytes`."""
+    """cycles = start + padded m * k * n / rate; m is padded to `fractal_rows`, n to `fractal_columns`, k to `fractal_bytes`."""
 
     start_occupancy: Cycles
     start_latency: Cycles
     fractal_rows: Count
+    fractal_columns: Count
     fractal_bytes: Bytes
     rates: Annotated[dict[str, Macs], Field(min_length=1)]
 
@@ -140,10 +144,11 @@ class RateGroup(_Model):
 
 
 class StartupGroup(_Model):
-    """Vector instructions of one pipeline depth: latency = offset + per_repeat * repeats + startup."""
+    """Vector instructions of one pipeline depth: latency = offset + (per_repeat + stretch) * repeats + startup."""
 
     instructions: Annotated[list[str], Field(min_length=1)]
     startup: Cycles
+    stretch: Stretch
 
 
 class ConflictFree(_Model):
@@ -158,7 +163,7 @@ class VectorLaws(_Model):
 
     rates: list[RateGroup]
     conflict_free: ConflictFree
-    startups: list[StartupGroup]
+    startups: dict[str, StartupGroup]
 
 
 class TransferLaw(_Model):
@@ -192,15 +197,43 @@ Path = Literal[
 class Shared(_Model):
     """Rates of what all cores share, and the L2.
 
-    `cold`: rate of one core's transfers that miss the L2; `l2_effective`: footprint from which streams miss.
+    `l2_miss`: rate of reads that all miss and allocate; `hbm_write`: of writes
+    that all miss; `cold`, `cold_burst`: rate of one core's transfers that miss, and the least that
+    one of their bursts takes; `l2_effective`: re-use distance from which all miss (`l2.py`); `l2_line`: what an unaligned run fetches beyond
+    its bytes; `l2_mixed`, `crowding`: how transfers slow down
+    with the load of reads and writes together (`l2.crowding_of`).
     """
 
     l2_read: Bandwidth
     l2_write: Bandwidth
+    l2_miss: Bandwidth
     hbm: Bandwidth
+    hbm_write: Bandwidth
     cold: Rate
+    cold_burst: Cycles
+    l2_mixed: Bandwidth
+    crowding: Factor
+    l2_line: Bytes
     l2_bytes: Bytes
     l2_effective: Bytes
+
+
+class Sdma(_Model):
+    """An engine that moves memory to memory: startup + bytes / bytes_per_cycle, drawing on a named domain (in GB/s) of the chip."""
+
+    startup: Cycles
+    bytes_per_cycle: Rate
+    domains: Annotated[dict[str, Bandwidth], Field(min_length=1)]
+
+
+class Mesh(_Model):
+    """Links between neighbours on a grid of `columns` x `rows`: startup + hops * hop + bytes / bytes_per_cycle."""
+
+    columns: Count
+    rows: Count
+    startup: Cycles
+    hop: Cycles
+    bytes_per_cycle: Rate
 
 
 class ChipFile(_Model):
@@ -220,3 +253,5 @@ class ChipFile(_Model):
     vector: VectorLaws
     paths: dict[Path, TransferLaw]
     shared: Shared
+    sdma: Sdma | None
+    mesh: Mesh | None

@@ -5,6 +5,9 @@ An op's work is a tuple of the items below, in the order in which the library is
 
 from typing import NamedTuple
 
+BANK_PERIOD, BANK_HALF = 512, 256
+"""UB has 16 bank groups of 32 bytes side by side; a repeat reads 8 of them.  Source: Ascend C programming guide, bank conflicts in UB, A2 and A3."""
+
 
 class Vector(NamedTuple):
     """`repeats` repeats (256 bytes each) of one vector instruction; `barrier`: a PIPE_V barrier stands before it.
@@ -29,11 +32,15 @@ class Cube(NamedTuple):
 
 
 class Transfer(NamedTuple):
-    """`bursts` runs of `burst_bytes` bytes along one named path (gm_to_ub, l1_to_l0a, l0c_to_gm, ...)."""
+    """`bursts` runs of `burst_bytes` bytes along one named path (gm_to_ub, l1_to_l0a, l0c_to_gm, ...).
+
+    `unaligned`: the runs do not all begin at multiples of 32 bytes.
+    """
 
     path: str
     bursts: int
     burst_bytes: int
+    unaligned: bool = False
 
     @property
     def bytes(self) -> int:
@@ -47,4 +54,28 @@ class Scalar(NamedTuple):
     operations: int
 
 
-WorkItem = Vector | Cube | Transfer | Scalar
+class Sdma(NamedTuple):
+    """`bytes` moved from memory to memory by the SDMA engine, drawing on a bandwidth domain of the chip."""
+
+    domain: str
+    bytes: int
+
+
+class Link(NamedTuple):
+    """`bytes` sent over the mesh, `hops` links far."""
+
+    hops: int
+    bytes: int
+
+
+WorkItem = Vector | Cube | Transfer | Scalar | Sdma | Link
+
+
+def apart(first: int, second: int) -> bool:
+    """Whether two operands at these UB addresses are read from different bank groups: half a period from each other."""
+    return (first - second) % BANK_PERIOD == BANK_HALF
+
+
+def without_conflict(work: tuple[WorkItem, ...]) -> tuple[WorkItem, ...]:
+    """The same work where its operands do not meet in one bank."""
+    return tuple(item._replace(conflict=False) if isinstance(item, Vector) else item for item in work)

@@ -1,4 +1,4 @@
-"""The command line: `ptoc compile | run | check | opt | kernels | chips | ops | passes`."""
+"""The command line: `ptoc compile | run | check | opt | fidelity | kernels | chips | ops | passes`."""
 
 import json
 import sys
@@ -169,6 +169,31 @@ def _text_of(file: str) -> str:
         return Path(file).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise PtocError(f"{file}: not a text in UTF-8: {error.reason}") from None
+
+
+@main.command("fidelity")
+@click.argument("file", required=False)
+@click.option("--chip", default=None, help="Simulate all rows on this chip instead of the one that each names.")
+@click.option("--svg", type=click.Path(dir_okay=False), help="Write a plot of predicted against measured times.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@reported
+def fidelity_command(file: str | None, chip: str | None, svg: str | None, as_json: bool) -> None:
+    """Compare device measurements in a CSV FILE (default: the calibration set) with their simulation by frozen bench kernels."""
+    from ptoc.fidelity.calibration import CALIBRATION
+    from ptoc.fidelity.compare import compare
+    from ptoc.fidelity.curves import curves_json, describe_curves, is_table_of_curves, read_curves
+    from ptoc.fidelity.report import to_json, to_svg, to_text
+    from ptoc.fidelity.rows import read_rows
+
+    path = Path(file) if file else CALIBRATION
+    if is_table_of_curves(path):
+        curves = read_curves(path, chip)
+        click.echo(json.dumps(curves_json(curves), indent=2) if as_json else describe_curves(curves))
+        return
+    outcomes = compare(read_rows(path), chip, lambda text: click.echo(f"simulating {text}", err=True))
+    if svg:
+        Path(svg).write_text(to_svg(outcomes), encoding="utf-8")
+    click.echo(json.dumps(to_json(outcomes), indent=2) if as_json else to_text(outcomes))
 
 
 @main.command("kernels")

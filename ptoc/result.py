@@ -59,7 +59,7 @@ class Result:
     @property
     def latency_us(self) -> float:
         """From launch to end, as a host's event window sees it."""
-        return self._time((self.timeline.makespan + self.chip.launch_fs("host_events")) / FS_PER_US)
+        return self._time((self.timeline.makespan + self.chip.launch_fs("host_events", self.blocks)) / FS_PER_US)
 
     @property
     def cycles(self) -> int:

@@ -13,6 +13,7 @@ from ptoc.frontend import Kernel
 from ptoc.machine.chip import Chip
 from ptoc.machine.hazards import needs_barrier
 from ptoc.machine.pricing import price, sync_costs
+from ptoc.simulator.accesses import accesses_of
 from ptoc.simulator.check import check
 from ptoc.simulator.check_report import SyncReport
 from ptoc.simulator.elaborate import elaborate, fill, kernel_functions
@@ -20,7 +21,8 @@ from ptoc.simulator.engine import Costs, schedule
 from ptoc.simulator.execute import execute, execute_adverse
 from ptoc.simulator.loop_lines import loop_lines
 from ptoc.simulator.memory import Memories
-from ptoc.simulator.program import Command, Program
+from ptoc.simulator.program import Program
+from ptoc.simulator.residency import MOST, all_hit, hit_fractions
 from ptoc.simulator.timeline import Timeline
 from ptoc.simulator.work import meanings
 
@@ -28,6 +30,7 @@ from .arguments import Arguments, called, foreign_array, kernel_inputs, kernel_v
 from .compiled import Compiled, compile_source
 from .foreign import foreign_arguments
 from .loading import Source
+from .pricing import prices_of
 from .redundancy import over_cases
 from .result import Result, sync_counts
 from .timed_kernel import TimedKernel
@@ -185,13 +188,16 @@ def _extents(arguments: Arguments) -> dict[str, Any]:
     return {**arguments.numbers, **{n: a.nbytes for n, a in arguments.arrays.items()}}
 
 
-def time_program(program: Program, chip: Chip) -> Timeline:
-    """The schedule of a program on a chip."""
+def time_program(program: Program, chip: Chip, warm: bool = True, bypass: tuple[str, ...] = ()) -> Timeline:
+    """The schedule of a program on a chip.
 
-    def priced(command: Command) -> Any:
-        return price(chip, command.work)
-
-    return schedule(program, priced, Costs(**sync_costs(chip)._asdict()))
+    warm: a run like it has left the L2 what it could; bypass: names of tensors that are read past the L2.
+    """
+    capacity = chip.number("shared.l2_effective")
+    hits: dict[int, float] = {}
+    if not all_hit(program.memories, capacity, warm, bypass):
+        hits = hit_fractions(accesses_of(program, MOST), program.memories, capacity, warm, bypass)
+    return schedule(program, prices_of(program, hits, partial(price, chip), chip), Costs(**sync_costs(chip)._asdict()))
 
 
 def memories_of(prepared: Prepared) -> Memories:

@@ -2,53 +2,60 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ptoc.dialect.errors import ArgumentError
+from ptoc.machine.work import WorkItem
 from ptoc.simulator.engine import Costs, schedule
-from ptoc.simulator.program import Command, Program
-from ptoc.simulator.streams import Forms, program_of_forms
+from ptoc.simulator.program import Program
+from ptoc.simulator.residency import MOST, all_hit, hit_fractions
+from ptoc.simulator.streams import Forms, moves_of_forms, program_of_forms
 from ptoc.simulator.timeline import Timeline
+
+from .pricing import prices_of
 
 if TYPE_CHECKING:
     from ptoc.machine.chip import Chip
 
-NUMBERS = ("clocks.core",)
+NUMBERS = ("clocks.core", "shared.l2_effective", "shared.l2_mixed", "shared.crowding")
 WINDOWS = ("host_events",)
 
 
 @dataclass(frozen=True)
 class ChipFacts:
-    """What a result says of its chip; the same names as on `Chip`."""
+    """What a result and prices ask of a chip; the same names as on `Chip`.  `launches`: fs once and for each block, by timing window."""
 
     name: str
     validated: bool | str
     numbers: dict[str, int | float]
-    launches: dict[str, int]
+    launches: dict[str, tuple[int, int]]
 
     def number(self, key: str) -> int | float:
         """See Chip.number."""
         return self.numbers[key]
 
-    def launch_fs(self, window: str) -> int:
+    def launch_fs(self, window: str, blocks: int) -> int:
         """See Chip.launch_fs."""
-        return self.launches[window]
+        once, block = self.launches[window]
+        return once + blocks * block
 
     @staticmethod
     def of(chip: "Chip") -> "ChipFacts":
         """The facts of a chip."""
         numbers = {key: chip.number(key) for key in NUMBERS}
-        return ChipFacts(chip.name, chip.validated, numbers, {window: chip.launch_fs(window) for window in WINDOWS})
+        launches = {w: (once := chip.launch_fs(w, 0), chip.launch_fs(w, 1) - once) for w in WINDOWS}
+        return ChipFacts(chip.name, chip.validated, numbers, launches)
 
 
 @dataclass
 class TimedKernel:
     """`kinds`: of core that it runs on; `cores`: kind of core to their number on the chip; `workspace`: bytes per block of each slot ring
-    that is an argument; `costs`: of synchronisation and bandwidth; `prices`: what works cost, as far as they have come up; `make`: writes
-    the forms when they are asked for.
+    that is an argument; `costs`: of synchronisation and bandwidth; `prices`: what works cost, as far as they have come up, and `hits`:
+    what sites find in the L2, by run; `make`: writes the forms when they are asked for.
     """
 
     name: str
@@ -59,6 +66,7 @@ class TimedKernel:
     costs: dict[str, Any]
     make: Callable[[], Forms] | None
     prices: dict[tuple, tuple] = field(default_factory=dict)
+    hits: dict[tuple, dict[int, float]] = field(default_factory=dict)
 
     @cached_property
     def forms(self) -> Forms:
@@ -70,7 +78,7 @@ class TimedKernel:
 
     def learned(self) -> int:
         """Commands and prices that were looked up so far; what is on disk is behind if it has fewer."""
-        return self.forms.learned() + len(self.prices)
+        return self.forms.learned() + len(self.prices) + len(self.hits)
 
     def refuse_more_than_chip(self, blocks: int) -> None:
         """Each block has its cores to itself: more blocks than the chip has cores would be timed as if it had them."""
@@ -83,14 +91,29 @@ class TimedKernel:
         """The program of a run, and when each of its commands ran.  `chip` is asked for a work that has no price yet.  Raises: PtocError."""
         program = program_of_forms(self.forms, extents, blocks, arrays, fill)
 
-        def priced(command: Command) -> tuple:
-            if command.work not in self.prices:
+        def priced(work: tuple[WorkItem, ...], hit: float, crowding: Fraction) -> tuple:
+            key = (work, hit, crowding)
+            if key not in self.prices:
                 from ptoc.machine.pricing import price
 
-                self.prices[command.work] = tuple(price(chip(), command.work))
-            return self.prices[command.work]
+                self.prices[key] = tuple(price(chip(), work, hit, crowding))
+            return self.prices[key]
 
-        return program, schedule(program, priced, Costs(**self.costs))
+        hits = self._hits(program, extents, blocks, arrays)
+        return program, schedule(program, prices_of(program, hits, priced, self.chip), Costs(**self.costs))
+
+    def _hits(self, program: Program, extents: dict[str, Any], blocks: int, arrays: dict[str, np.ndarray]) -> dict[int, float]:
+        """What sites find in the L2 in a warm run."""
+        capacity = self.chip.number("shared.l2_effective")
+        if all_hit(program.memories, capacity, True):
+            return {}
+        key = (blocks, *sorted(extents.items()))
+        if arrays or key not in self.hits:
+            found = hit_fractions(moves_of_forms(self.forms, program, extents, MOST), program.memories, capacity, True)
+            if arrays:
+                return found
+            self.hits[key] = found
+        return self.hits[key]
 
 
 def refuse_blocks(name: str, blocks: int, kind: str, most: int, chip: str) -> None:

@@ -15,7 +15,9 @@ from ptoc.dialect.op import plain
 
 from .program import Codes, Program, Stream
 from .streams import Forms, argument_of, cores_of, loader, program_of_forms, refused
+from .timed import TimeForm
 from .units import assign_units
+from .write_accesses import write_accesses
 from .write_stream import write_stream
 from .write_time import write_time
 from .written import written_tensors
@@ -46,8 +48,11 @@ def time_forms(module: ir.Module, kernel: str) -> Forms:
     parts, arch = _parts(module, kernel), _arch(module)
     forms = Forms(kernel, arch, [], Codes(), {}, vector_cores(parts))
     tensors = written_tensors(list(parts.values()))
+    moves: dict[str, TimeForm | None] = {}
     for kind, function in parts.items():
-        forms.parts[kind] = write_time(function, arch, forms.table, forms.sites, forms.vectors, tensors)
+        forms.parts[kind], site_of = write_time(function, arch, forms.table, forms.sites, forms.vectors, tensors)
+        moves[kind] = write_accesses(function, arch, forms.ways, forms.sites, forms.vectors, site_of)
+    forms.moves = moves if all(moves.values()) else None
     return forms
 
 

@@ -121,6 +121,16 @@ class Track:
         return pool[at]
 
     @cached_property
+    def counts(self) -> np.ndarray:
+        """How often each code of the table occurs."""
+        counts = np.zeros(len(self.table.rows), np.int64)
+        often = np.bincount(self.chunks, minlength=1)
+        for number in np.flatnonzero(often).tolist():
+            for code in self.table.chunks[number]:
+                counts[code] += often[number]
+        return counts
+
+    @cached_property
     def used(self) -> np.ndarray:
         """The codes that occur."""
         chunks = self.table.chunks

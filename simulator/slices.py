@@ -32,6 +32,16 @@ def shape_operands(op: ir.Operation) -> list[ir.Value]:
     return operands
 
 
+def narrowing(op: ir.Operation) -> bool:
+    """True for a command that may touch less than its operands."""
+    return op_class(plain(op.attributes["op"])).narrow.__func__ is not PtoOp.narrow.__func__
+
+
+def reads_two(op: ir.Operation) -> bool:
+    """True for a vector command whose work depends on the addresses of its two sources (`work.work_of`)."""
+    return plain(op.attributes["pipe"]) == "V" and len(plain(op.attributes["reads"])) == 2
+
+
 class Slice:
     """`constants`: values that are one number whatever the atoms are; `full`, `shapes`: values that are wanted; `busy`: ops that issue."""
 
@@ -96,7 +106,7 @@ class Slice:
         busy = False
         for view in block.operations:
             op = view.operation
-            mine = op.name in EFFECTS
+            mine = self.issues(op)
             for region in op.regions:
                 for inner in region.blocks:
                     mine |= self._roots(inner)
@@ -106,12 +116,17 @@ class Slice:
                 self._want_operands(op)
         return busy
 
+    def issues(self, op: ir.Operation) -> bool:
+        """True for an op that issues a command or changes state."""
+        return op.name in EFFECTS
+
     def _want_operands(self, op: ir.Operation) -> None:
         operands = list(op.operands)
         if op.name == "sim.command":
-            narrows = op_class(plain(op.attributes["op"])).narrow.__func__ is not PtoOp.narrow.__func__
-            for value in operands:
-                self._want(value, narrows)
+            narrows, two = narrowing(op), reads_two(op)
+            reads = plain(op.attributes["reads"])
+            for name, value in zip(plain(op.attributes["names"]), operands):
+                self._want(value, narrows or (two and name in reads))
         elif op.name == "scf.for":
             for value in operands[:3]:
                 self._want(value, True)

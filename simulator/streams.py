@@ -1,7 +1,9 @@
 """Streams of a run from the time forms of a kernel: cores for which a form's key is the same share one track.  No MLIR."""
 
+from array import array
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import numpy as np
 from ptoc.dialect.dtypes import DTYPES
 from ptoc.dialect.errors import ArgumentError, NotSupportedError
 
+from .accesses import COLUMNS, Accesses, Enough, Ways, accesses_of, first_of, part_of
 from .program import Codes, Core, Program, Site, Stream, Track
 from .regions import Memory
 from .timed import TimeForm
@@ -18,7 +21,10 @@ Loader = Callable[[Memory, int, str, Site], Any]
 
 @dataclass
 class Forms:
-    """The time forms of a kernel by kind of core, "aic" first, with the sites and the table of codes that they refer to; vector cores of a block."""
+    """The time forms of a kernel by kind of core, "aic" first, with the sites and the table of codes that they refer to; vector cores of a block.
+
+    `moves`: functions that give accesses to global memory, numbered in `ways`; None where these depend on numbers that are read.
+    """
 
     name: str
     arch: str
@@ -26,6 +32,8 @@ class Forms:
     table: Codes
     parts: dict[str, TimeForm]
     vectors: int
+    ways: Ways = field(default_factory=Ways)
+    moves: dict[str, TimeForm] | None = None
 
     def learned(self) -> int:
         """Number of commands that were looked up so far."""
@@ -61,6 +69,45 @@ def program_of_forms(
             tracks[same] = Track(forms.table, np.array(chunks, np.int32), forms.parts[core.kind].marks)
         program.streams.append(Stream(core, None, tracks[same], lambda: fill(program)))
     return program
+
+
+def moves_of_forms(forms: Forms, program: Program, arguments: dict[str, Any], most: int) -> Accesses:
+    """The accesses of a program made of these forms, of more than `most` the first part of each stream.  Raises what making it raises."""
+    if forms.moves is None:
+        return accesses_of(program, most)
+    counts = _counts(forms, program)
+    part = part_of(sum(counts), most)
+    functions = {kind: form.functions(forms.table)[0] for kind, form in forms.moves.items()}
+    values = {kind: [argument_of(name, dtype, arguments, program) for name, dtype in form.arguments] for kind, form in forms.moves.items()}
+    blocks = 1 + max(stream.core.block for stream in program.streams)
+    load, cores = loader({}), []
+    for stream, count in zip(program.streams, counts):
+        flat = array("q")
+        wanted = first_of(count, part) * COLUMNS
+
+        def touch(numbers: tuple[int, ...], flat: array = flat, wanted: int = wanted) -> None:
+            if len(flat) >= wanted:
+                raise Enough
+            flat.extend(numbers)
+
+        core = stream.core
+        with suppress(Enough):
+            functions[core.kind](touch if part < 1 else flat.extend, load, core.block, blocks, core.sub, *values[core.kind])
+        cores.append(np.frombuffer(flat, np.int64).reshape(-1, COLUMNS)[: first_of(count, part)])
+    return Accesses(forms.ways.rows, cores, part)
+
+
+def _counts(forms: Forms, program: Program) -> list[int]:
+    """How many accesses each stream makes: of each command of a site as many as it has ways."""
+    each: dict[int, int] = {}
+    for way in forms.ways.rows:
+        each[way.site] = each.get(way.site, 0) + 1
+    per_code = np.array([each.get(site.index, 0) for site, _, _ in forms.table.rows], np.int64)
+    known: dict[int, int] = {}
+    for stream in program.streams:
+        if id(stream.track) not in known:
+            known[id(stream.track)] = int((per_code * stream.track.counts).sum())
+    return [known[id(stream.track)] for stream in program.streams]
 
 
 def cores_of(kinds: Iterable[str], blocks: int, vectors: int) -> list[Core]:

@@ -89,11 +89,11 @@ class TimeForm:
         return sum(len(value) for value in self.constants.values() if isinstance(value, FlagChunks | WorkChunks))
 
 
-def works(site: Site, operands: tuple[tuple[str, Any], ...]) -> tuple[Site, int, tuple]:
-    """(site, no flag, work) of a command."""
+def works(site: Site, operands: tuple[tuple[str, Any], ...], reads: tuple[str, ...]) -> tuple[Site, int, tuple]:
+    """(site, no flag, work) of a command that reads the named operands."""
     from .work import work_of
 
-    return site, -1, work_of(site, "?", operands)
+    return site, -1, work_of(site, "?", operands, reads)
 
 
 def narrowed(site: Site, operands: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:

@@ -6,7 +6,7 @@ from typing import Any
 from ptoc.dialect import ops  # noqa: F401  (declares the ops)
 from ptoc.dialect.layout import TileRef, ViewRef
 from ptoc.dialect.op import REGISTRY, PtoOp
-from ptoc.machine.work import WorkItem
+from ptoc.machine.work import WorkItem, apart, without_conflict
 
 from .program import Site
 
@@ -26,10 +26,18 @@ def narrowed(site: Site, operands: tuple[tuple[str, Any], ...]) -> tuple[tuple[s
     return tuple(op_class(site.op).narrow(dict(operands), site.attributes).items())
 
 
-def work_of(site: Site, text: str, operands: tuple[tuple[str, Any], ...]) -> tuple[WorkItem, ...]:
-    """The work items of one dynamic command; alike commands share the computation."""
+def work_of(site: Site, text: str, operands: tuple[tuple[str, Any], ...], reads: tuple[str, ...]) -> tuple[WorkItem, ...]:
+    """The work items of one dynamic command that reads the named operands; alike commands share the computation.
+
+    Of addresses it depends on one thing: whether a vector op's two sources lie apart in UB.
+    """
     key = tuple((name, _on_chip(v) if type(v) is TileRef else v._replace(offset=0) if type(v) is ViewRef else None) for name, v in operands)
-    return _work(site, key)
+    work = _work(site, key)
+    if site.pipe == "V" and len(reads) == 2:
+        addresses = [v.address for name, v in operands if name in reads and type(v) is TileRef and v.memory == "ub"]
+        if len(addresses) == 2 and apart(*addresses):
+            return without_conflict(work)
+    return work
 
 
 def _on_chip(ref: TileRef) -> TileRef:

@@ -331,7 +331,7 @@ class Writer:
                 self.settle([v for name, v in zip(facts["names"], op.operands) if name in PLACES], location_of(op))
             operands = self.narrowed(site, operands, op)
             facts["reads"] = [name for name in facts["reads"] if name not in cls.partial]
-        work = f"work_of({site}, {facts['work']!r}, {operands})"
+        work = f"work_of({site}, {facts['work']!r}, {operands}, {tuple_text(map(repr, facts['reads']))})"
         return site, work, operands, tuple_text(map(repr, facts["reads"])), tuple_text(map(repr, facts["writes"]))
 
     @staticmethod

@@ -9,7 +9,7 @@ from ptoc.dialect.mlir import func, ir
 from ptoc.dialect.op import PtoOp, plain
 
 from .program import Codes, Site
-from .slices import Slice
+from .slices import Slice, reads_two
 from .timed import FlagChunks, TimeForm, WorkChunks
 from .work import op_class
 from .write_stream import Folded, Writer, element_of, tuple_text
@@ -17,15 +17,19 @@ from .write_stream import Folded, Writer, element_of, tuple_text
 REGIONS = ("sim.tile", "sim.part", "sim.reshape", "sim.advance", "sim.view", "sim.slice", "sim.number")
 
 
-def write_time(function: func.FuncOp, arch: str, table: Codes, sites: list[Site], vectors: int, written: frozenset[str]) -> TimeForm:
-    """The time form of a function.  New sites are added to `sites`; constant commands to `table`."""
-    return _TimeWriter(arch, table, sites, vectors).write_form(function, written)
+def write_time(function: func.FuncOp, arch: str, table: Codes, sites: list[Site], vectors: int, written: frozenset[str]) -> tuple[TimeForm, dict[ir.Operation, int]]:
+    """The time form of a function, and the numbers of its ops' sites.  New sites are added to `sites`; constant commands to `table`."""
+    writer = TimeWriter(arch, table, sites, vectors)
+    return writer.write_form(function, written), writer.site_of
 
 
-class _TimeWriter(Writer):
+class TimeWriter(Writer):
+    """Writes one function out as time sees it."""
+
     def __init__(self, arch: str, table: Codes, sites: list[Site], vectors: int) -> None:
         super().__init__(arch, sites, vectors, [])
         self.table = table
+        self.site_of: dict[ir.Operation, int] = {}
         self.pending: list[int] = []
         self.marks: dict[int, int] = {}
         self.refs: dict[ir.Value, tuple[str, str]] = {}
@@ -37,9 +41,10 @@ class _TimeWriter(Writer):
         self.constants: dict[str, Any] = {}
 
     def write_form(self, function: func.FuncOp, written: frozenset[str]) -> TimeForm:
+        """The function, written out."""
         block = function.entry_block
         self.fetches = "sim.fetch" in str(function)
-        self.wanted = Slice(block, fold=not self.fetches)
+        self.wanted = self.slice_of(block)
         names = plain(function.attributes["sim.arg_names"]) if "sim.arg_names" in function.attributes else []
         arguments = []
         for i, argument in enumerate(block.arguments):
@@ -55,18 +60,30 @@ class _TimeWriter(Writer):
         ])  # fmt: skip
         return TimeForm(function.name.value, source, self.constants | {"written": written}, arguments, self.marks)
 
+    def slice_of(self, block: ir.Block) -> Slice:
+        """What is written of a function."""
+        return Slice(block, fold=not self.fetches)
+
+    def site(self, op: ir.Operation, kind: str, name: str, pipe: str, **facts: Any) -> str:
+        """See Writer.site; remembers the op's number."""
+        self.site_of[op] = self.first_site + self.site_count
+        return super().site(op, kind, name, pipe, **facts)
+
     # values
 
     def fold(self, value: Any) -> Folded:
+        """A value that is known now; its name is a constant of the form."""
         folded = super().fold(value)
         if folded.name in self.scope:
             self.constants[folded.name] = value
         return folded
 
     def known(self, *values: ir.Value) -> bool:
+        """True if all values are known now."""
         return all(isinstance(self.values.get(v), Folded) for v in values)
 
     def text(self, value: ir.Value) -> str:
+        """What stands for a value; one that is the same for alike cores counts as part of their key."""
         if value in self.refs:  # carried by a loop, chosen by a condition: as it is, not as a text
             shape, full = self.refs[value]
             return full or shape
@@ -76,6 +93,7 @@ class _TimeWriter(Writer):
         return text
 
     def define(self, result: ir.Value, expression: str, inputs: list[ir.Value]) -> None:
+        """Binds a result to an expression; where no loop is open the key has it too."""
         if self.known(*inputs):
             self.values[result] = self.fold(eval(expression, self.scope))
             return
@@ -94,6 +112,7 @@ class _TimeWriter(Writer):
     # emission
 
     def line(self, text: str) -> None:
+        """Adds a line after the commands that are pending."""
         self.flush()
         super().line(text)
 
@@ -105,11 +124,13 @@ class _TimeWriter(Writer):
             super().line(f"emit({number})")
 
     def append(self, expression: str, known: bool) -> None:
+        """Commands of the time form are codes."""
         raise AssertionError("commands of the time form are codes")
 
     # structure
 
     def op(self, op: ir.Operation) -> None:
+        """Writes one op if time sees it."""
         if len(op.regions):
             if op in self.wanted.busy:
                 super().op(op)
@@ -132,6 +153,7 @@ class _TimeWriter(Writer):
         super().op(op)
 
     def region(self, block: ir.Block, targets: list[str]) -> None:
+        """A nested block; its yield assigns `targets`."""
         self.flush()
         self.depth += 1
         start = len(self.lines)
@@ -146,6 +168,7 @@ class _TimeWriter(Writer):
         self.depth -= 1
 
     def results(self, op: ir.Operation) -> list[Any]:
+        """Names for the results of an op, None for those that nothing needs."""
         wanted = self.wanted
         keep = op.name not in ("scf.if", "scf.for")
         names = [self.name("v") if keep or r in wanted.full or r in wanted.shapes else None for r in op.results]
@@ -153,6 +176,7 @@ class _TimeWriter(Writer):
         return names
 
     def assign(self, targets: list[Any], values: list[ir.Value]) -> None:
+        """Writes an assignment of those targets that have a name."""
         pairs = [(target, value) for target, value in zip(targets, values) if target]
         super().assign([target for target, _ in pairs], [value for _, value in pairs])
 
@@ -167,14 +191,18 @@ class _TimeWriter(Writer):
         self.values[induction] = variable
         self.line(f"for {variable} in range({self.text(low)}, {self.text(high)}, {self.text(step)}):")
         self.loops += 1
-        self.depth += 1
+        self.mark()
+        self.region(block, names)
+        self.loops -= 1
+
+    def mark(self) -> None:
+        """An empty chunk at the beginning of each iteration of a loop."""
         mark = len(self.table.chunks)
         self.table.chunks.append(())
         self.marks[mark] = len(self.marks)
+        self.depth += 1
         super().line(f"emit({mark})")
         self.depth -= 1
-        self.region(block, names)
-        self.loops -= 1
 
     def _scf_while(self, op: ir.Operation) -> None:
         self.loops += 1
@@ -184,6 +212,7 @@ class _TimeWriter(Writer):
     # regions: texts, of the shape alone and in full
 
     def region_text(self, op: ir.Operation) -> None:
+        """Remembers the texts of a region: of its shape alone and, where that is wanted, in full."""
         result = op.results[0]
         wanted = self.wanted
         full = result in wanted.full
@@ -229,13 +258,20 @@ class _TimeWriter(Writer):
         facts, site = self.facts_of(op)
         cls = op_class(facts["op"])
         narrows = cls.narrow.__func__ is not PtoOp.narrow.__func__
-        operands = tuple_text([f"({name!r}, {self.ref(v, narrows)})" for name, v in zip(facts["names"], op.operands)])
-        self.work(site, operands, narrows)
+        placed = reads_two(op)
+        reads = self.reads_of(facts, cls, narrows)
+        operands = tuple_text([f"({name!r}, {self.ref(v, narrows or (placed and name in facts['reads']))})" for name, v in zip(facts["names"], op.operands)])
+        self.work(site, operands, reads, narrows)
 
-    def work(self, site: str, operands: str, narrows: bool) -> None:
+    @staticmethod
+    def reads_of(facts: dict[str, Any], cls: type[PtoOp], narrows: bool) -> list[str]:
+        """Names of the operands that a command reads, as its full form has them."""
+        return [name for name in facts["reads"] if not (narrows and name in cls.partial)]
+
+    def work(self, site: str, operands: str, reads: list[str], narrows: bool) -> None:
         """A command whose work follows from `operands`: a constant, or looked up by the variables in them."""
         names = sorted(set(compile(operands, "", "eval").co_names) - set(self.scope))
-        body = f"works({site}, {operands})" if not narrows else f"works({site}, narrowed({site}, {operands}))"
+        body = f"works({site}, {f'narrowed({site}, {operands})' if narrows else operands}, {tuple_text(map(repr, reads))})"
         if not names:
             self.pending.append(self.table.code(*eval(body, self.scope)))
             return
@@ -251,13 +287,13 @@ class _TimeWriter(Writer):
         cls = op_class(facts["op"])
         narrows = cls.narrow.__func__ is not PtoOp.narrow.__func__
         operands = tuple_text([f"({name!r}, {self.ref(v, True)})" for name, v in zip(facts["names"], op.operands)])
-        reads = [name for name in facts["reads"] if not (narrows and name in cls.partial)]
+        reads = self.reads_of(facts, cls, narrows)
         result = op.results[0]
         if result in self.wanted.full or result in self.wanted.shapes:
             whole = f"narrowed({site}, {operands})" if narrows else operands
             name = self.results(op)[0]
             self.line(f"{name} = fetched({whole}, {tuple_text(map(repr, reads))}, written, load, {site})")
-        self.work(site, operands, narrows)
+        self.work(site, operands, reads, narrows)
 
     def facts_of(self, op: ir.Operation) -> tuple[dict[str, Any], str]:
         """The facts of a command op, and its site."""

@@ -23,7 +23,7 @@ else:
 
 ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {
-    "ptoc": {"frontend", "dialect", "machine", "passes", "lowering", "codegen", "simulator"},
+    "ptoc": {"frontend", "dialect", "machine", "passes", "lowering", "codegen", "simulator", "fidelity"},
     "frontend": {"dialect"},
     "dialect": {"machine"},
     "machine": {"dialect.errors"},
@@ -32,8 +32,12 @@ MAY_IMPORT = {
     "codegen": {"dialect", "machine"},
     "simulator": {"dialect", "machine"},
     "kernels": {"ptoc"},
+    "fidelity": {"ptoc", "frontend", "dialect", "machine", "simulator"},
 }
 """The arrows of ARCHITECTURE.md; a dotted name allows that module alone."""
+
+FOLDERS = {folder: ROOT / folder for folder in MAY_IMPORT} | {"fidelity": ROOT / "benchmarks" / "fidelity"}
+"""Where the sources of a package stand."""
 
 FOREIGN = {"numpy", "jinja2", "yaml", "pydantic", "click", "ml_dtypes", "mlir", "torch_mlir", "numba"}
 WHERE_FOREIGN = {"jinja2": {"codegen"}, "yaml": {"machine", "ptoc"}, "pydantic": {"machine"}, "click": {"ptoc"}, "ml_dtypes": {"dialect"}, "numba": {"simulator"}}
@@ -42,7 +46,7 @@ WHERE_FOREIGN = {"jinja2": {"codegen"}, "yaml": {"machine", "ptoc"}, "pydantic":
 
 def sources(folder: str) -> list[Path]:
     """The Python files of a folder."""
-    return sorted((ROOT / folder).rglob("*.py"))
+    return sorted(FOLDERS[folder].rglob("*.py"))
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
@@ -153,22 +157,27 @@ def test_every_pass_says_what_it_needs_leaves_and_raises(one: object) -> None:
 
 def test_all_packages_are_installed() -> None:
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
-    folders = {init.parent.relative_to(ROOT) for folder in MAY_IMPORT for init in (ROOT / folder).rglob("__init__.py")}
-    packages = {".".join(["ptoc", *folder.parts]) if folder.parts[0] != "ptoc" else ".".join(folder.parts) for folder in folders}
-    assert set(setuptools["packages"]) == packages
-    assert setuptools["package-dir"] == {name: "/".join(name.split(".")[1:]) or "ptoc" for name in packages}
-    with_python = {path.parent.relative_to(ROOT) for folder in MAY_IMPORT for path in sources(folder)}
-    assert with_python == folders
+    packages = {package_of(init.parent, folder): init.parent for folder in MAY_IMPORT for init in FOLDERS[folder].rglob("__init__.py")}
+    assert set(setuptools["packages"]) == set(packages)
+    assert setuptools["package-dir"] == {name: path.relative_to(ROOT).as_posix() for name, path in packages.items()}
+    with_python = {path.parent for folder in MAY_IMPORT for path in sources(folder)}
+    assert with_python == set(packages.values())
+
+
+def package_of(path: Path, folder: str) -> str:
+    """The package that a folder with sources of `folder` is installed as."""
+    inside = path.relative_to(FOLDERS[folder]).parts
+    return ".".join([*(("ptoc",) if folder == "ptoc" else ("ptoc", folder)), *inside])
 
 
 def test_data_files_are_installed() -> None:
     data = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]
     for folder in MAY_IMPORT:
-        for path in (ROOT / folder).rglob("*.*"):
+        for path in FOLDERS[folder].rglob("*.*"):
             if path.suffix in (".py", ".pyc"):
                 continue
             package = next(parent for parent in path.parents if (parent / "__init__.py").exists())
-            patterns = data.get(".".join(["ptoc", *package.relative_to(ROOT).parts]), [])
+            patterns = data.get(package_of(package, folder), [])
             assert any(path.relative_to(package).match(pattern) for pattern in patterns), path
 
 
@@ -190,7 +199,8 @@ def test_tables_of_the_docs_are_up_to_date() -> None:
 def test_architecture_is_short_and_names_every_folder() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 120
-    assert [folder for folder in (*MAY_IMPORT, "tests", "lit_tests", "benchmarks", "docs") if f"`{folder}/`" not in text] == []
+    folders = [path.relative_to(ROOT).as_posix() for path in FOLDERS.values()]
+    assert [folder for folder in (*folders, "tests", "lit_tests", "benchmarks", "docs") if f"`{folder}/`" not in text] == []
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md")), ids=lambda p: p.name)

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,16 @@ from ptoc.lowering import lower
 from ptoc.machine.chip import load_chip
 from ptoc.machine.hazards import needs_barrier
 from ptoc.machine.pricing import price, sync_costs
-from ptoc.running import Prepared, arrange, compare_adverse, memories_of, prepare, run_values, time_program
+from ptoc.pricing import prices_of
+from ptoc.running import Arranged, Prepared, arrange, compare_adverse, memories_of, prepare, run_values, time_program
+from ptoc.simulator.accesses import accesses_of
 from ptoc.simulator.check import check, check_without
 from ptoc.simulator.elaborate import elaborate
 from ptoc.simulator.engine import Costs, run, run_reference
 from ptoc.simulator.plan import plan
+from ptoc.simulator.program import Program
+from ptoc.simulator.residency import MOST
+from ptoc.simulator.streams import moves_of_forms, program_of_forms
 from ptoc.simulator.work import meanings
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -66,6 +72,16 @@ def outputs(whole: Prepared, memories: object) -> dict[str, np.ndarray]:
     return {n: memories.array(f"gm:{n}", arrays[n].dtype, arrays[n].shape) for n in whole.arguments.outputs}
 
 
+def same_accesses(whole: Program, arranged: Arranged) -> None:
+    """The access forms give what the commands touch, all of it and of a part."""
+    timed = program_of_forms(arranged.timed.forms, arranged.extents, arranged.arguments.blocks, {}, arranged.fill)
+    for most in (MOST, 40):
+        one, other = accesses_of(whole, most), moves_of_forms(arranged.timed.forms, timed, arranged.extents, most)
+        assert one.looked_at == other.looked_at
+        for mine, theirs in zip(one.cores, other.cores):
+            assert [(one.ways[way], *rest) for way, *rest in mine.tolist()] == [(other.ways[way], *rest) for way, *rest in theirs.tolist()]
+
+
 def time_sees_the_same(example: Example, whole: Prepared) -> None:
     """The form that time alone uses has the same commands, and the reference engine gives them the same times."""
     arranged = arrange(Source("k", kernel_of(example)), CHIP, dict(example.sizes), None, example.cores, {}, "insert", values=False)
@@ -73,7 +89,9 @@ def time_sees_the_same(example: Example, whole: Prepared) -> None:
     for stream, full in zip(program.streams, whole.program.streams):
         seen = [(row[0].index, *row[1:]) for row in (program.codes.rows[code] for code in stream.track.codes.tolist())]
         assert seen == [(command.site.index, command.flag, command.work) for command in full.commands]
-    planned = plan(program, lambda command: price(CHIP, command.work), Costs(**sync_costs(CHIP)._asdict()))
+    planned = plan(program, prices_of(program, {}, partial(price, CHIP), CHIP), Costs(**sync_costs(CHIP)._asdict()))
+    if arranged.timed.forms.moves is not None:
+        same_accesses(whole.program, arranged)
     slow = run_reference(planned)
     for timeline in (run(planned), time_program(whole.program, CHIP)):
         for one, other in ((timeline.start, slow.start), (timeline.end, slow.end), (timeline.complete, slow.complete)):

@@ -93,7 +93,7 @@ def test_damaged_entries_cost_time_alone(kernel):
 
 
 def test_runs_at_once_do_not_disturb_each_other(kernel):
-    environment = {**os.environ, "PTOC_CACHE_DIR": str(kernel / "kept")}
+    environment = {**os.environ, "PTOC_CACHE": "", "PTOC_CACHE_DIR": str(kernel / "kept")}
     line = [sys.executable, "-m", "ptoc.cli", "run", "double.py", "-D", "N=5000", "--no-values"]
     processes = [subprocess.Popen(line, cwd=kernel, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     outputs = {process.communicate()[0] for process in processes}
@@ -131,10 +131,10 @@ def test_a_deadlock_is_told_every_time(tmp_path):
 
 
 def test_a_chip_file_that_changes_is_read_again(kernel):
-    (kernel / "mine.yaml").write_text("base: ascend910b1\nname: mine\n")
+    (kernel / "mine.yaml").write_text("base: ascend910b1\nname: mine\ndescription: mine\nvalidated: false\n")
     words = ("double.py", "-D", "N=5000", "--chip", "mine.yaml", "--allow-unvalidated")
     first, _ = run(kernel, *words)
     assert run(kernel, *words) == (first, [])
     source = '{value: 400, unit: cycles, source: "a test", kind: assumed}'
-    (kernel / "mine.yaml").write_text(f"base: ascend910b1\nname: mine\nsync: {{barrier: {source}, wait_flag: {source}}}\n")
+    (kernel / "mine.yaml").write_text(f"base: ascend910b1\nname: mine\ndescription: mine\nvalidated: false\nsync: {{barrier: {source}, wait_flag: {source}}}\n")
     assert run(kernel, *words)[0] != first

@@ -1,0 +1,1 @@
+"""Fidelity: device measurements simulated with frozen bench kernels, and the error of each (`ptoc fidelity`)."""
