@@ -114,9 +114,9 @@ class Sync(_Model):
 
 
 class Launch(_Model):
-    """What a timing window adds to the time from the first to the last command; host and profiler also wait for each block's dispatch."""
+    """What a timing window adds to the time from the first to the last command (`Chip.launch_fs`)."""
 
-    host_events: Microseconds
+    host_window: Microseconds  # once in a window of host events, shared by its runs
     msprof_task: Microseconds
     device_counter: Microseconds
     block: Microseconds  # for each block launched

@@ -66,7 +66,7 @@ def _outcome(row: Row, given: Chip | None, runs: dict[tuple[str, Program], Run],
         key = (chip.name, program)
         if key not in runs:
             progress(f"{row.kernel}, {row.shape}, {program.cores} cores of {chip.name}")
-            runs[key] = simulate(program.kernel, chip, program.cores, dict(program.definitions), program.warm, program.bypass, **dict(program.facts))
+            runs[key] = simulate(program.kernel, chip, program.cores, dict(program.definitions), program.warm, program.bypass, program.before, **dict(program.facts))
         return Outcome(row, predicted(runs[key], row))
     except Refused as reason:
         return Outcome(row, None, str(reason))

@@ -29,14 +29,14 @@ def predicted(run: Run, row: Row) -> float:
     if "scalar" in metric:
         raise Refused("busy time of the scalar unit: its counter also counts what it waits for; no command of a run stands for it")
     if row.unit == "%":
-        return 100 * _busy(run, metric) / run.window_us(window)
+        return 100 * _busy(run, metric) / run.window_us(window, row.runs)
     if row.unit == "cycles" and "total_cycles" in metric:
         kind = metric[:3]
         if kind not in run.counts:
             raise Refused(f"metric '{metric}' names no kind of core of the run")
         return run.active_us[kind] * run.counts[kind] * float(run.chip.number("clocks.core")) * 1e3
     if row.unit in RATE:
-        return _bandwidth(run, metric, window) * RATE[row.unit]
+        return _bandwidth(run, metric, run.window_us(window, row.runs)) * RATE[row.unit]
     if row.unit not in TIME:
         raise Refused(f"unit '{row.unit}' of metric '{row.metric}' is not known")
     if re.fullmatch(r"(aic|aiv)_?time|aicore_time", metric):
@@ -44,7 +44,7 @@ def predicted(run: Run, row: Row) -> float:
         return run.active_us[kind] * TIME[row.unit]
     if _engine(metric):
         return _busy(run, metric) * TIME[row.unit]
-    return run.window_us(window) * TIME[row.unit]
+    return run.window_us(window, row.runs) * TIME[row.unit]
 
 
 def _engine(metric: str) -> str | None:
@@ -61,9 +61,9 @@ def _busy(run: Run, metric: str) -> float:
     return found[0]
 
 
-def _bandwidth(run: Run, metric: str, window: str) -> float:
+def _bandwidth(run: Run, metric: str, window_us: float) -> float:
     """GB/s: while loads are in flight for read and mixed bandwidth, in the window else."""
     if "mixed" in metric or metric.startswith("read"):
         moved = run.facts["read_bytes"] + (run.facts.get("written_bytes", 0) if "mixed" in metric else 0)
         return moved / _busy(run, "mte2") / 1e3
-    return (run.facts.get("read_bytes", 0) + run.facts.get("written_bytes", 0)) / run.window_us(window) / 1e3
+    return (run.facts.get("read_bytes", 0) + run.facts.get("written_bytes", 0)) / window_us / 1e3

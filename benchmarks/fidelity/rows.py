@@ -69,6 +69,12 @@ class Row:
         return int(found[1]) if found else None
 
     @property
+    def runs(self) -> int | None:
+        """How many runs the window holds (`repeat 20`, `100 iterations`, `avg of 200`), None where the row does not say."""
+        found = re.search(r"\b(?:repeats?|avg of)\s+(\d+)|\b(\d+)\s+(?:iterations|runs|repeats)\b", f"{self.metric}; {self.notes}", re.IGNORECASE)
+        return int(found[1] or found[2]) if found else None
+
+    @property
     def identity(self) -> tuple:
         """What rows share that measure the same thing on different hosts, or state it twice."""
         notes = "" if re.search(r"\bhost\b", self.notes) else self.notes

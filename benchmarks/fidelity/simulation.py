@@ -8,7 +8,7 @@ import numpy as np
 
 from ptoc.frontend import Kernel
 from ptoc.loading import Source
-from ptoc.machine.chip import Chip
+from ptoc.machine.chip import RUNS, Chip
 from ptoc.running import prepare, time_program
 from ptoc.simulator.program import Command
 
@@ -20,6 +20,7 @@ class Run:
     """kernel_us: first to last command.  busy_us: engine to its busy time, averaged over the cores that have it, by kind of core ("aic", "MTE2").
 
     active_us: a core of a kind from its first to its last command, averaged; `counts`: cores of a kind.  `facts`: bytes moved and the like.
+    `before`: blocks of an empty kernel that is launched before it.
     """
 
     chip: Chip
@@ -29,15 +30,22 @@ class Run:
     active_us: Mapping[str, float]
     counts: Mapping[str, int]
     facts: Mapping[str, float] = field(default_factory=dict)
+    before: int = 0
 
-    def window_us(self, window: str) -> float:
-        """What a timing window shows of the run."""
-        return self.kernel_us + (self.chip.launch_fs(window, self.blocks) / FS_PER_US if window else 0.0)
+    def window_us(self, window: str, runs: int | None = None) -> float:
+        """What a timing window of so many runs shows of one."""
+        if not window:
+            return self.kernel_us
+        launch = self.chip.launch_fs(window, self.blocks, runs or RUNS)
+        if self.before and window == "host_events":
+            launch += self.chip.launch_fs("msprof_task", self.before)
+        return self.kernel_us + launch / FS_PER_US
 
 
 def simulate(
-    kernel: Kernel, chip: Chip, cores: int, definitions: Mapping[str, Any], warm: bool, bypass: tuple[str, ...] = (), **facts: float
-) -> Run:
+    kernel: Kernel, chip: Chip, cores: int, definitions: Mapping[str, Any], warm: bool, bypass: tuple[str, ...] = (), before: int = 0,
+    **facts: float,
+) -> Run:  # fmt: skip
     """Compiles and times a bench kernel.  warm: the L2 holds what a run before this one left; bypass: tensors that are read past the L2."""
     values = {**kernel.parameters, **definitions}
     inputs = {name: np.zeros(kernel.shape(name, values), spec.dtype.numpy) for name, spec in kernel.tensors.items() if not spec.output}
@@ -63,6 +71,7 @@ def simulate(
         {kind: total / counts[kind] for kind, total in active.items()},
         counts,
         facts,
+        before,
     )
 
 
