@@ -14,8 +14,8 @@ def check_flags(planned: Plan, end: np.ndarray, complete: np.ndarray) -> None:
     """Raises SyncError for the earliest set of a raised flag and, if all has run, for flags that are left raised."""
     sets = planned.commands_of(SET)
     sets = sets[complete[sets] >= 0]
-    keys = planned.flag_key[sets]
-    by_key = np.argsort(keys, kind="stable")
+    keys = planned.flag_key(sets)
+    by_key = np.argsort(keys.astype(np.int16) if keys.max(initial=0) < 2**15 else keys, kind="stable")
     sets, keys = sets[by_key], keys[by_key]
     again = np.flatnonzero(keys[1:] == keys[:-1]) if sets.size else np.zeros(0, np.int64)
     earlier, later = sets[again], sets[again + 1] if again.size else sets[:0]

@@ -69,7 +69,7 @@ class Periods:
         """Codes and flag keys of one period of a stream."""
         cut, low = self.plan.cuts[s], self.plan.first[s]
         part = slice(low + cut.low, low + cut.low + cut.period)
-        return self.plan.code[part], self.plan.flag_key[part]
+        return self.plan.code[part], self.plan.flag_key(part)
 
     def _compare(self, q: int) -> bool:
         """Takes a queue's last periods and by how much each is later than the one before; False where that is not the same twice."""

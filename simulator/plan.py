@@ -66,14 +66,21 @@ class Plan:
         return np.repeat(np.arange(len(self.streams), dtype=np.int32), np.diff(self.first))
 
     @cached_property
+    def integer(self) -> type:
+        """The type of numbers of commands."""
+        return np.int32 if self.code.size < 2**31 else np.int64
+
+    @cached_property
     def queue(self) -> np.ndarray:
         """Queue of every command."""
-        return self.stream * QUEUES + self.table.queue[self.code]
+        queue = self.table.queue.astype(np.int16 if len(self.streams) * QUEUES < 2**15 else np.int32)[self.code]
+        queue += (self.stream * QUEUES).astype(queue.dtype)
+        return queue
 
     @cached_property
     def order(self) -> np.ndarray:
         """Commands by queue and program order."""
-        return np.argsort(self.queue.astype(np.int16) if len(self.streams) * QUEUES < 2**15 else self.queue, kind="stable")
+        return np.argsort(self.queue, kind="stable").astype(self.integer)
 
     @cached_property
     def qstart(self) -> np.ndarray:
@@ -84,22 +91,29 @@ class Plan:
     @cached_property
     def hold(self) -> np.ndarray:
         """The last earlier command of the scalar unit, which held what came after; -1 for none."""
-        at = np.arange(self.code.size)
-        last = np.maximum.accumulate(np.where(self.table.queue[self.code] == 0, at, -1)) if at.size else at
-        before = np.concatenate(([-1], last[:-1])) if at.size else at
-        return np.where(before >= self.first[self.stream], before, -1)
+        hold = np.full(self.code.size, -1, self.integer)
+        scalar = (self.table.queue == 0)[self.code]
+        for low, high in zip(self.first.tolist(), self.first[1:].tolist()):
+            at = np.flatnonzero(scalar[low:high]).astype(self.integer) + low
+            hold[low + 1 : high] = np.repeat(np.concatenate(([-1], at)), np.diff(np.concatenate(([low], at, [high]))))[: max(0, high - low - 1)]
+        return hold
+
+    def flag_key(self, commands: np.ndarray | slice) -> np.ndarray:
+        """A number for each (stream, pipe, peer, flag) of sets and waits, -1 for other commands."""
+        of_code, flags = self._flags
+        keys = of_code[self.code[commands]]
+        return np.where(keys >= 0, self.stream[commands] * flags + keys, -1)
 
     @cached_property
-    def flag_key(self) -> np.ndarray:
-        """A number for each (stream, pipe, peer, flag) of sets and waits, -1 for other commands."""
+    def _flags(self) -> tuple[np.ndarray, int]:
+        """A number for each (pipe, peer, flag) of sets and waits, by code, -1 for others, and how many there may be."""
         table = self.table
         left = np.where(table.kind == SET, table.queue, table.peer)
         right = np.where(table.kind == SET, table.peer, table.queue)
         flags = (left * QUEUES + right) * (int(table.flag.max(initial=0)) + 2) + table.flag
         named = (table.kind == SET) | (table.kind == WAIT)
         _, small = np.unique(np.where(named, flags, -1), return_inverse=True)
-        keys = np.where(named, small, -1)[self.code]
-        return np.where(keys >= 0, self.stream * (int(small.max(initial=0)) + 1) + keys, -1)
+        return np.where(named, small, -1), int(small.max(initial=0)) + 1
 
     def commands_of(self, kind: int) -> np.ndarray:
         """All commands of a kind."""
@@ -117,45 +131,36 @@ class Plan:
     @cached_property
     def partner(self) -> np.ndarray:
         """See the class.  The k-th set of a flag releases the k-th wait: its sets sit in one in-order queue, and so do its waits."""
-        partner = np.full(self.code.size, -1, np.int64)
-        sets, waits = (self._grouped(self.commands_of(kind), self.flag_key) for kind in (SET, WAIT))
-        if sets[0].size and waits[0].size:
-            span = int(max(sets[1].max(), waits[1].max())) + 1
-            left, right = sets[2] * span + sets[1], waits[2] * span + waits[1]
-            _, at, also = np.intersect1d(left, right, assume_unique=True, return_indices=True)
-            partner[sets[0][at]], partner[waits[0][also]] = waits[0][also], sets[0][at]
-        awaits, ranks, _ = self._grouped(self.commands_of(AWAIT), self._counter)
+        partner = np.full(self.code.size, -1, self.integer)
+        (sets, ranks, keys), (waits, _, waited) = (_grouped(found, self.flag_key(found)) for found in map(self.commands_of, (SET, WAIT)))
+        begin, end = (np.searchsorted(waited, keys, side) for side in ("left", "right"))
+        paired = begin + ranks < end
+        sets, waits = sets[paired], waits[(begin + ranks)[paired]]
+        partner[sets], partner[waits] = waits, sets
+        awaits = self.commands_of(AWAIT)
+        awaits, ranks, _ = _grouped(awaits, self._counter(awaits))
         partner[awaits] = ranks
         return partner
 
-    @cached_property
-    def _counter(self) -> np.ndarray:
-        return self.stream * CROSS_CORE_FLAGS + self.table.flag[self.code]
+    def _counter(self, commands: np.ndarray) -> np.ndarray:
+        """A number for each (stream, cross-core flag)."""
+        return self.stream[commands] * CROSS_CORE_FLAGS + self.table.flag[self.code[commands]]
 
     def awaits_of(self, stream: int) -> np.ndarray:
         """The awaits of a simulated stream, in program order."""
         low, high = self.first[stream], self.first[stream + 1]
         return low + np.flatnonzero(self.kind[low:high] == AWAIT)
 
-    @staticmethod
-    def _grouped(commands: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(commands, rank of each among those with its key, key), grouped by key."""
-        keys = key[commands]
-        by_key = np.argsort(keys, kind="stable")
-        commands, keys = commands[by_key], keys[by_key]
-        begins = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1]))) if keys.size else np.zeros(0, np.int64)
-        counts = np.diff(np.concatenate((begins, [keys.size])))
-        return commands, np.arange(keys.size) - np.repeat(begins, counts), keys
-
     @cached_property
     def signals(self) -> np.ndarray:
         """Signals by (stream, flag), in program order."""
-        return self._grouped(self.commands_of(SIGNAL), self._counter)[0]
+        signals = self.commands_of(SIGNAL)
+        return _grouped(signals, self._counter(signals))[0]
 
     @cached_property
     def signal_start(self) -> np.ndarray:
         """Where the signals of (stream, flag) begin in `signals`."""
-        counts = np.bincount(self._counter[self.signals], minlength=len(self.streams) * CROSS_CORE_FLAGS)
+        counts = np.bincount(self._counter(self.signals), minlength=len(self.streams) * CROSS_CORE_FLAGS)
         return np.concatenate(([0], np.cumsum(counts)))
 
     @cached_property
@@ -169,6 +174,15 @@ class Plan:
                 if len(pairs) > len({flag for flag, _ in pairs}):
                     return False
         return True
+
+
+def _grouped(commands: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(commands, rank of each among those with its key, key), grouped by key."""
+    by_key = np.argsort(keys.astype(np.int16) if keys.max(initial=0) < 2**15 else keys, kind="stable")
+    commands, keys = commands[by_key], keys[by_key]
+    begins = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1]))) if keys.size else np.zeros(0, np.int64)
+    counts = np.diff(np.concatenate((begins, [keys.size])))
+    return commands, np.arange(keys.size) - np.repeat(begins, counts), keys
 
 
 def plan(program: Program, prices: Prices, costs: Costs) -> Plan:

@@ -23,12 +23,11 @@ class State:
             compiled = planned.code.size >= (COMPILED_FROM if folder() else COMPILED_FROM_UNKEPT) and can_compile()
         self.compiled, self.now = compiled, 0
         wrap = np.ascontiguousarray if compiled else np.ndarray.tolist
-        narrow = np.int32 if planned.code.size < 2**31 else np.int64
         size, queues = planned.code.size, len(planned.streams) * QUEUES
         table = planned.table
         self.commands = (
-            *(wrap(array.astype(narrow)) for array in (planned.order, planned.qstart, planned.index, planned.hold)), wrap(planned.code),
-            *(wrap(array.astype(narrow)) for array in (planned.partner, planned.signals, planned.signal_start)),
+            *(wrap(array.astype(planned.integer, copy=False)) for array in (planned.order, planned.qstart, planned.index, planned.hold)), wrap(planned.code),
+            *(wrap(array.astype(planned.integer, copy=False)) for array in (planned.partner, planned.signals, planned.signal_start)),
         )  # fmt: skip
         classes, works, sharing = _sharing(planned)
         self.table = tuple(map(wrap, (table.kind, table.occupancy, table.latency, table.peer, table.flag, classes, works)))

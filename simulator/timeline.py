@@ -102,18 +102,25 @@ class Timeline:
         """Pipe to the time that one core's work occupied it, in the order of first use."""
         sites, rows = self._sites(number)
         taken = self.end[number] - self.start[number]
+        by_row = np.argsort(rows.astype(np.int16) if len(sites) < 2**15 else rows, kind="stable")
+        begins = np.searchsorted(rows[by_row], np.arange(len(sites)))
+        sums = np.add.reduceat(taken[by_row], begins).tolist() if len(sites) else []
         result: dict[str, int] = {}
-        for row, site in enumerate(sites):
+        for site, fs in zip(sites, sums):
             if site.kind == "work":
-                result[site.pipe] = result.get(site.pipe, 0) + int(taken[rows == row].sum())
+                result[site.pipe] = result.get(site.pipe, 0) + fs
         return result
 
     def _sites(self, number: int) -> tuple[list[Site], np.ndarray]:
         """The sites of one stream in the order of first use, and for each command the number of its site in that list."""
         if self.plan is not None:
             codes = self.plan.tracks[self.plan.stands_for[number]].codes
-            used, at, inverse = np.unique(codes, return_index=True, return_inverse=True)
-            sites = [self.plan.table.rows[code][0] for code in used.tolist()]
+            rows = self.plan.table.rows
+            first = np.full(len(rows), -1, np.int64)
+            first[codes[::-1]] = np.arange(codes.size - 1, -1, -1)
+            used = np.flatnonzero(first >= 0)
+            sites, at = [rows[code][0] for code in used.tolist()], first[used]
+            inverse = (np.cumsum(first >= 0) - 1)[codes]
         else:
             commands = self.program.streams[number].commands
             numbers: dict[Site, int] = {}
