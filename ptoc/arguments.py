@@ -86,11 +86,13 @@ def called(kernel: "Kernel", role: str, function: Callable[..., Any], *args: Any
     except (PtocError, MemoryError):
         raise
     except Exception as error:
-        code, line, trace = function.__code__, function.__code__.co_firstlineno, error.__traceback__
-        while trace:
-            line = trace.tb_lineno if trace.tb_frame.f_code is code else line
-            trace = trace.tb_next
-        place = f"{Path(code.co_filename).name}:{line}"
+        place, trace = "", error.__traceback__
+        if code := getattr(function, "__code__", None):
+            line = code.co_firstlineno
+            while trace:
+                line = trace.tb_lineno if trace.tb_frame.f_code is code else line
+                trace = trace.tb_next
+            place = f"{Path(code.co_filename).name}:{line}"
         given = ", ".join(f"{n}={v}" for n, v in kwargs.items() if isinstance(v, int | float | str))
         message = f"kernel {kernel.name}: its {role} function fails for {given or 'these inputs'}: {type(error).__name__}: {error}"
         raise ArgumentError(message, place) from error

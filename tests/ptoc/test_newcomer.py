@@ -166,3 +166,9 @@ def test_a_wrong_reference_is_told_so(returned: str, message: str, tmp_path: Pat
     after = f"@k.reference\ndef reference(x):\n    return {returned}\n"
     with pytest.raises(ArgumentError, match=message):
         ptoc.run(kernel_file(tmp_path, COPY, after), N=16)
+
+
+def test_a_reference_may_be_a_function_of_numpy(tmp_path: Path) -> None:
+    assert ptoc.run(kernel_file(tmp_path, COPY, "k.reference(np.positive)\n"), N=16).passed
+    with pytest.raises(ArgumentError, match="kernel k: its reference function fails for .*: TypeError: add"):
+        ptoc.run(kernel_file(tmp_path, COPY, "k.reference(np.add)\n"), N=16)
