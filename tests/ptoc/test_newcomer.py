@@ -169,6 +169,7 @@ def test_a_wrong_reference_is_told_so(returned: str, message: str, tmp_path: Pat
 
 
 def test_a_reference_may_be_a_function_of_numpy(tmp_path: Path) -> None:
-    assert ptoc.run(kernel_file(tmp_path, COPY, "k.reference(np.positive)\n"), N=16).passed
-    with pytest.raises(ArgumentError, match="kernel k: its reference function fails for .*: TypeError: add"):
-        ptoc.run(kernel_file(tmp_path, COPY, "k.reference(np.add)\n"), N=16)
+    whole = "for i in ptoc.range(2):\n    ptoc.load(t, x[i * 8 : i * 8 + 8, :])\n    ptoc.store(y[i * 8 : i * 8 + 8, :], t)"
+    assert ptoc.run(kernel_file(tmp_path, whole, "k.reference(np.positive)\n"), N=16).passed
+    with pytest.raises(ArgumentError, match=r"kernel k: its reference function fails for .*: TypeError: add"):
+        ptoc.run(kernel_file(tmp_path, whole, "k.reference(np.add)\n"), N=16)
