@@ -277,11 +277,16 @@ def _chip(file: str, *texts: str) -> Chip:
     try:
         data = ChipFile.model_validate(tree)
     except ValidationError as error:
-        raise ChipError(_first(error), file) from None
+        raise ChipError(first_error(error), file) from None
+    return chip_of(data, file)
+
+
+def chip_of(data: ChipFile, file: str) -> Chip:
+    """The chip of a validated file.  Raises: ChipError for vector instructions in two groups or in none."""
     return Chip(data, file, _vectors(data, file), _paths(data))
 
 
-def _first(error: ValidationError) -> str:
+def first_error(error: ValidationError) -> str:
     """The first thing that is wrong, in one sentence: key, what is expected, what was got."""
     detail = error.errors()[0]
     key = ".".join(str(part) for part in detail["loc"] if part not in ("int", "float", "bool", "[key]"))

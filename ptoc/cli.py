@@ -1,4 +1,4 @@
-"""The command line: `ptoc compile | run | check | opt | fidelity | kernels | chips | ops | passes`."""
+"""The command line: `ptoc compile | run | diff | check | opt | fidelity | kernels | chips | ops | passes`."""
 
 import json
 import sys
@@ -89,17 +89,23 @@ def compile_command(kernel: str, definitions: tuple, case: str | None, chip: str
 @click.option("--no-values", is_flag=True, help="Time alone, without results.")
 @click.option("--check", "checked", is_flag=True, help="Also prove the synchronisation and run the most adverse order that it allows.")
 @click.option("--trace", type=click.Path(dir_okay=False), help="Write a Chrome/Perfetto trace.")
+@click.option("--explain", "explained", is_flag=True, help="Say what bounds the run: critical path by source line, where each engine's time goes, roofs.")
+@click.option("--what-if", "changes", multiple=True, metavar="CHANGES", help="Price the run again with changes such as hbm=2x,cube=inf,sync.signal=0; may be repeated.")
+@click.option("--relative-to", metavar="RUN", help="The ratio to another run: words such as '-D TILE=128 --chip ascend910b2', or a FILE.json of --json.")
+@click.option("--report", type=click.Path(dir_okay=False), help="Write the explanation as one HTML file.")
+@click.option("--pipe-utilization", type=click.Path(dir_okay=False), help="Write busy times with the columns of the profiler's PipeUtilization.csv.")
 @click.option("--save", type=click.Path(file_okay=False), help="Write the outputs as .npy files into a folder.")
 @click.option("--allow-unvalidated", is_flag=True, help="Show times of a chip that was never compared with a device.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @reported
 def run_command(
     kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str | None, auto_stages: bool, no_values: bool, checked: bool,
-    trace: str | None, save: str | None, allow_unvalidated: bool, as_json: bool,
+    trace: str | None, explained: bool, changes: tuple[str, ...], relative_to: str | None, report: str | None, pipe_utilization: str | None,
+    save: str | None, allow_unvalidated: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Compile and simulate KERNEL: results and time from one run."""
     from .arguments import parse_definitions
-    from .result import describe_result
+    from .telling import Words, tell
 
     given = parse_definitions(definitions)
     if no_values and not checked:
@@ -121,9 +127,33 @@ def run_command(
         from .writing import save_outputs
 
         save_outputs(result, Path(save))
-    click.echo(json.dumps(result.to_json(), indent=2) if as_json else describe_result(result))
+    if pipe_utilization:
+        from .pipe_utilization import to_csv
+
+        Path(pipe_utilization).write_text(to_csv(result), encoding="utf-8")
+    if report:
+        from .report import write_report
+
+        write_report(result, Path(report))
+    words = Words(kernel, definitions, case, chip, cores, sync, auto_stages)
+    told = tell(result, explained, changes, relative_to, words)
+    click.echo(json.dumps(told.data, indent=2) if as_json else told.text)
     if result.passed is False:
         sys.exit(1)
+
+
+@main.command("diff")
+@click.argument("first")
+@click.argument("second")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@reported
+def diff_command(first: str, second: str, as_json: bool) -> None:
+    """Say why run SECOND takes longer than run FIRST; both are files of `ptoc run --explain --json`."""
+    from .diff import describe_difference, difference, read_explained
+
+    runs = read_explained(first), read_explained(second)
+    found = difference(*runs)
+    click.echo(json.dumps(found, indent=2) if as_json else describe_difference(first, second, runs, found))
 
 
 @main.command("check")

@@ -25,7 +25,7 @@ def prices_of(program: Program, hits: dict[int, float], priced: Priced, chip: An
 def _crowding(program: Program, hits: dict[int, float], priced: Priced, chip: Any) -> Fraction:
     """See `l2.crowding_of`: from the bytes that pass the L2 and the work of the busiest engine."""
     moved = busiest = 0
-    for commands, streams in _counted(program):
+    for commands, streams in counted(program):
         busy: dict[str, int] = {}
         for (site, work), count in commands.items():
             occupancy, _, shared = priced(work, hits.get(site.index, 1.0), Fraction(1))
@@ -36,7 +36,7 @@ def _crowding(program: Program, hits: dict[int, float], priced: Priced, chip: An
     return crowding_of(chip, moved, busiest)
 
 
-def _counted(program: Program) -> Iterator[tuple[dict[tuple[Site, tuple[WorkItem, ...]], int], int]]:
+def counted(program: Program) -> Iterator[tuple[dict[tuple[Site, tuple[WorkItem, ...]], int], int]]:
     """How often each site does each work in a stream, and in how many streams."""
     if program.codes is None:
         for stream in program.streams:

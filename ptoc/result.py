@@ -1,5 +1,6 @@
 """What a run gives: outputs, times, correctness, synchronisation."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Union
 
@@ -12,6 +13,8 @@ from ptoc.simulator.timeline import Timeline
 if TYPE_CHECKING:
     from ptoc.machine.chip import Chip
 
+    from .explain import Explanation
+    from .running import Arranged
     from .timed_kernel import ChipFacts
 
 FS_PER_US = 10**9
@@ -22,7 +25,7 @@ class Result:
     """One simulated run.
 
     Times in microseconds: `latency_us` is the window that a host's events see (launch to end), `kernel_us` from the first command to the
-    end of the last.  They are withheld (None in JSON, an error here) on a chip that was never compared with a device, unless asked for.
+    end of the last.  `arranged` gives the compiled kernel with its arguments, for simulating it again.  They are withheld (None in JSON, an error here) on a chip that was never compared with a device, unless asked for.
     """
 
     kernel: str
@@ -38,13 +41,15 @@ class Result:
     passed: bool | None = None
     sync: dict[str, Any] = field(default_factory=dict)
     allow_unvalidated: bool = False
+    arranged: Callable[[], "Arranged"] | None = field(default=None, repr=False)
 
     @property
-    def _shown(self) -> bool:
+    def shown(self) -> bool:
+        """Whether times may be shown."""
         return bool(self.chip.validated) or self.allow_unvalidated
 
     def _time(self, value: Any) -> Any:
-        if not self._shown:
+        if not self.shown:
             raise ArgumentError(
                 f"chip {self.chip.name} was never compared with a device: only ratios between runs are given (relative_to);"
                 " pass allow_unvalidated=True (--allow-unvalidated) for its microseconds"
@@ -59,7 +64,12 @@ class Result:
     @property
     def latency_us(self) -> float:
         """From launch to end, as a host's event window sees it."""
-        return self._time((self.timeline.makespan + self.chip.launch_fs("host_events", self.blocks)) / FS_PER_US)
+        return self._time((self.timeline.makespan + self.launch_fs) / FS_PER_US)
+
+    @property
+    def launch_fs(self) -> int:
+        """What launching adds to the kernel's time, as a host's event window sees it."""
+        return self.chip.launch_fs("host_events", self.blocks)
 
     @property
     def cycles(self) -> int:
@@ -75,6 +85,24 @@ class Result:
         """This run's kernel time over the other's; the one figure that an unvalidated chip gives."""
         return self.timeline.makespan / other.timeline.makespan
 
+    def explain(self) -> "Explanation":
+        """Why the run takes as long as it does: see docs/explain.md.  Raises: NotSupportedError for a run of very many commands."""
+        from .explain import explain
+
+        return explain(self)
+
+    def what_if(self, changes: str) -> "Result":
+        """The same program with other prices, as in `what_if("hbm=2x,cube=inf")`: time alone.  Raises: ArgumentError, ChipError."""
+        from .what_if import what_if
+
+        return what_if(self, changes)
+
+    def full_chip(self) -> "Chip":
+        """The chip with all its numbers."""
+        from ptoc.machine.chip import Chip
+
+        return self.chip if isinstance(self.chip, Chip) else self.arranged().chip
+
     @property
     def utilization(self) -> dict[str, float]:
         """Engine to the fraction of the kernel's time that its busiest core works."""
@@ -87,7 +115,7 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """The run as JSON-ready data."""
-        shown = self._shown
+        shown = self.shown
         return {
             "kernel": self.kernel,
             "chip": self.chip.name,

@@ -56,11 +56,11 @@ class Arranged:
 
     def program(self) -> Program:
         """The streams of the run, with the operands of all commands."""
-        return elaborate(self.compile().simulator_ir, self.timed.name, self.extents, self.arguments.blocks, _integers(self.arguments))
+        return elaborate(self.compile().simulator_ir, self.timed.name, self.extents, self.arguments.blocks, integers(self.arguments))
 
     def fill(self, program: Program) -> None:
         """Makes the operands of a program that was elaborated for time alone."""
-        fill(self.compile().simulator_ir, self.extents, self.arguments.blocks, _integers(self.arguments), program)
+        fill(self.compile().simulator_ir, self.extents, self.arguments.blocks, integers(self.arguments), program)
 
 
 @dataclass
@@ -241,7 +241,7 @@ def run_compiled(
 def run_arranged(arranged: Arranged, allow_unvalidated: bool) -> Result:
     """Time alone."""
     arguments = arranged.arguments
-    program, timeline = arranged.timed.simulate(arranged.extents, arguments.blocks, _integers(arguments), lambda: arranged.chip, arranged.fill)
+    program, timeline = arranged.timed.simulate(arranged.extents, arguments.blocks, integers(arguments), lambda: arranged.chip, arranged.fill)
     return _result(arranged, program, timeline, False, allow_unvalidated)
 
 
@@ -249,6 +249,7 @@ def _result(arranged: Arranged, program: Program, timeline: Timeline, checked: b
     """A result without values."""
     result = Result(arranged.timed.name, arranged.chip, arranged.arguments.blocks, arranged.values, program, timeline)
     result.allow_unvalidated = allow_unvalidated
+    result.arranged = lambda: arranged
     result.sync = sync_counts(program, checked)
     kernel = arranged.source.kernel
     if kernel is not None:
@@ -371,9 +372,9 @@ def other_cases(prepared: Prepared) -> Iterator[Program]:
     for values in sorted(found, key=lambda v: [v[n] for n in kernel.sizes]):
         blocks = _blocks(kernel, values, None, chip)
         arguments = _kernel_arguments(prepared.compiled.timed, kernel, values, {}, blocks)
-        yield elaborate(prepared.compiled.simulator_ir, prepared.compiled.name, _extents(arguments), blocks, _integers(arguments))
+        yield elaborate(prepared.compiled.simulator_ir, prepared.compiled.name, _extents(arguments), blocks, integers(arguments))
 
 
-def _integers(arguments: Arguments) -> dict[str, np.ndarray]:
+def integers(arguments: Arguments) -> dict[str, np.ndarray]:
     """Input tensors of integers: what control and addresses may depend on."""
     return {n: a for n, a in arguments.arrays.items() if a.dtype.kind in "iu" and n not in arguments.outputs}

@@ -8,14 +8,18 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ptoc.simulator.cache import digest_of, folder, key_of, load, store
 from ptoc.simulator.program import Program
 
 from .result import Result, sync_counts
 from .timed_kernel import TimedKernel
+
+if TYPE_CHECKING:
+    from .running import Arranged
 
 
 @dataclass
@@ -39,7 +43,9 @@ def run_timed(kernel: str, chip: str, definitions: dict[str, str], case: str | N
     if isinstance(request, Request) and all(digest_of(path) == digest for path, digest in request.depends):
         timed = load(request.kernel)
         if isinstance(timed, TimedKernel):
-            result = _run(request, timed, chip, lambda program: _fill(program, kernel, chip, definitions, case, cores, sync, auto_stages))
+            arranged = cache(lambda: _arranged(kernel, chip, definitions, case, cores, sync, auto_stages))
+            result = _run(request, timed, chip, lambda program: arranged().fill(program))
+            result.arranged = arranged
             result.allow_unvalidated = allow_unvalidated
             return result
     return _first_run(key, kernel, chip, definitions, case, cores, sync, auto_stages, allow_unvalidated)
@@ -88,14 +94,14 @@ def _run(request: Request, timed: TimedKernel, chip: str, fill: Callable[[Progra
     return result
 
 
-def _fill(program: Program, kernel: str, chip: str, definitions: dict[str, str], case: str | None, cores: int | None, sync: str, auto_stages: bool) -> None:
-    """The commands with operands, for a trace or the report of a deadlock."""
+def _arranged(kernel: str, chip: str, definitions: dict[str, str], case: str | None, cores: int | None, sync: str, auto_stages: bool) -> "Arranged":
+    """The run with its compiled kernel: for commands with operands in a trace or the report of a deadlock, and for pricing again."""
     from ptoc.machine.chip import load_chip
 
     from .loading import load_source
     from .running import arrange
 
-    arrange(load_source(kernel), load_chip(chip), definitions, case, cores, {}, sync, auto_stages, values=False).fill(program)
+    return arrange(load_source(kernel), load_chip(chip), definitions, case, cores, {}, sync, auto_stages, values=False)
 
 
 def _request_key(kernel: str, chip: str, definitions: dict[str, str], case: str | None, cores: int | None, sync: str, auto_stages: bool) -> str:

@@ -105,7 +105,7 @@ def run_reference(planned: Plan) -> Timeline:
     if heads:
         counts = [{s: [len(reference.raised[n, s, flag]) for flag in range(CROSS_CORE_FLAGS)] for s in peers} for n, peers in enumerate(reference.peers)]
         raise DeadlockError(explain(program, heads, counts, [_partners(planned, n) for n in range(len(stands_for))]))
-    timeline = Timeline(program, *columns)
+    timeline = Timeline(program, *columns, plan=planned.apart())
     for (receiver, _, flag), rest in reference.raised.items():
         key = (program.streams[receiver].core, flag)
         if rest:

@@ -40,6 +40,15 @@ class Plan:
         """The plan with parts of repeats left out."""
         return replace(self, tracks=[cut.track if cut else track for cut, track in zip(cuts, self.tracks)], cuts=cuts)
 
+    def apart(self) -> "Plan":
+        """The plan in which every stream stands for itself: where who takes a signal decides, alike cores differ."""
+        cores = [stream.core for stream in self.program.streams]
+        peers = [[n for n, other in enumerate(cores) if other.block == core.block and (other.kind == "aic") != (core.kind == "aic")] for core in cores]
+        numbers = list(range(len(cores)))
+        return replace(
+            self, streams=numbers, stands_for=numbers, copies=np.ones(len(cores), np.int64), peers=peers, tracks=[self.tracks[n] for n in self.stands_for]
+        )
+
     @cached_property
     def first(self) -> np.ndarray:
         """Where the commands of each simulated stream begin, and where they all end."""
