@@ -26,8 +26,11 @@ from .result import Result
 from .roofline import Roof, roofs_of
 from .what_if import what_if
 
-PART_OF = {"M": "cube", "V": "vector", "MTE1": "mte1", "MTE2": "mte2", "MTE3": "mte3", "FIX": "fix"}
-"""Engine to what `what-if` calls it."""
+SIGNALS = "signals"
+"""What stands for an engine where a part of the path is the way of a cross-core signal."""
+
+PART_OF = {"M": "cube", "V": "vector", "MTE1": "mte1", "MTE2": "mte2", "MTE3": "mte3", "FIX": "fix", SIGNALS: "signal", "S": "issue"}
+"""Engine to what `what-if` calls what takes its time."""
 
 TRIED = 3
 """Engines, those with most of the path, of which it is said what the run would be without their time."""
@@ -110,7 +113,8 @@ class Explanation:
         for segment in self.path:
             site = self.history.site(segment.command)
             resource = self.loads.binding(segment.command) if segment.cause == "bandwidth" else ""
-            found[Step(segment.cause, self.history.pipe(segment.command), line_of(site), op_of(site), resource)] += segment.end - segment.begin
+            engine = SIGNALS if segment.cause == "signal" else self.history.pipe(segment.command)
+            found[Step(segment.cause, engine, line_of(site), op_of(site), resource)] += segment.end - segment.begin
         return found
 
     def path_by(self, *fields: str) -> dict[tuple[str, ...], int]:

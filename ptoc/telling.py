@@ -49,8 +49,11 @@ def tell(result: Result, explained: bool, changes: tuple[str, ...], relative_to:
 
 def _changed(result: Result, text: str) -> dict[str, Any]:
     other = result.what_if(text)
-    return {"changes": text, "ratio": round(other.relative_to(result), 6), "kernel_us": round(other.kernel_us, 6) if result.shown else None}
+    return {
+        "changes": text, "ratio": round(other.relative_to(result), 6),
+        "kernel_us": round(other.kernel_us, 6) if result.shown else None, "latency_us": round(other.latency_us, 6) if result.shown else None,
+    }  # fmt: skip
 
 
 def _kernel(found: dict[str, Any]) -> str:
-    return "" if found["kernel_us"] is None else f", {found['kernel_us']:.2f} us"
+    return "" if found["kernel_us"] is None else f", {found['kernel_us']:.2f} us; latency {found['latency_us']:.2f} us"

@@ -67,9 +67,9 @@ class _Backwards:
         self._to(self.at - (self.costs.wait_flag if waits else self.costs.barrier if kind in (BARRIER, BARRIER_ALL) else self.costs.set_flag), "sync")
         if (history.released if waits else history.drained)[g] <= history.start[g]:
             return self.begin
-        if kind == AWAIT:
-            self._to(history.complete[history.released_by[g]], "signal")
         self.command = int(history.released_by[g]) if waits else history.drained_by(g)
+        if kind == AWAIT:
+            self._to(history.complete[self.command], "signal")
         return self.completion
 
     def finish(self) -> Callable | None:
