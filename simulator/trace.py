@@ -1,6 +1,6 @@
 """A timeline as Chrome trace events (opens in Perfetto): a process per core, a thread per pipe, a slice per command.
 
-Arrows lead from each set_flag to the wait_flag, and from each cross-core signal to the wait, that it released.
+Arrows lead from each set_flag to the wait_flag, and from each cross-core signal to the wait, that it released.  Counters tell bandwidth and what waits in pipes between cores (`trace_counters.py`).
 Source: "Trace Event Format" (Chrome project), phases M, X, s and f; times there are microseconds.
 """
 
@@ -11,12 +11,13 @@ from pathlib import Path
 
 from .program import Command, Program
 from .timeline import PIPES, Timeline, queue_of
+from .trace_counters import counter_events
 
 FS_PER_US = 10**9
 
 
 def trace_events(timeline: Timeline, program: Program) -> Iterator[dict]:
-    """Metadata, then the slices stream by stream in program order, then the arrows; the same events in the same order every time.
+    """Metadata, then the slices stream by stream in program order, then the arrows and the counters; the same events in the same order every time.
 
     A slice lasts from the command's start to its end (occupancy); `args.complete_us` says when its result was visible.
     """
@@ -45,6 +46,7 @@ def trace_events(timeline: Timeline, program: Program) -> Iterator[dict]:
         yield {**common, "ph": "s", "ts": columns[0][source[0]][source[1]] / FS_PER_US, "pid": source[0], "tid": threads[site]}
         waiter = program.streams[target[0]].commands[target[1]].site
         yield {**common, "ph": "f", "bp": "e", "ts": max(held, raised) / FS_PER_US, "pid": target[0], "tid": threads[waiter]}
+    yield from counter_events(timeline)
 
 
 def write_trace(timeline: Timeline, program: Program, path: str | Path) -> None:
