@@ -17,7 +17,7 @@ TABLE = (("work", "work"), ("bandwidth", "bandwidth"), ("data", "data"), ("slot"
 
 def describe_explanation(explanation: Explanation) -> str:
     """What bounds the run, by how much, and which lines to look at: at most LINES lines."""
-    say = _times(explanation)
+    say = time_teller(explanation)
     engines, causes = ([f"{name} {part}" for ((name,), _), part in zip(by.items(), parts(by.values()))] for by in map(explanation.path_by, ("engine", "cause")))
     table = list(_table(explanation))
     ends = [*_waits(explanation), *_roofs(explanation, say), *_without(explanation)]
@@ -28,7 +28,7 @@ def describe_explanation(explanation: Explanation) -> str:
     return "\n".join([*lines, *table, *ends])
 
 
-def _times(explanation: Explanation) -> Callable[[int], str]:
+def time_teller(explanation: Explanation) -> Callable[[int], str]:
     """How a time is told: in microseconds, or as a part of the kernel's time where those are withheld."""
     if explanation.result.shown:
         return lambda fs: f"{fs / 1e9:.2f} us"
