@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,7 +35,7 @@ PART_OF = {"M": "cube", "V": "vector", "MTE1": "mte1", "MTE2": "mte2", "MTE3": "
 TRIED = 3
 """Engines, those with most of the path, of which it is said what the run would be without their time."""
 
-TRIED_MOST = 2_000_000
+TRIED_MOST = 100_000
 """Simulated commands up to which that is tried: each is a run of its own."""
 
 
@@ -110,10 +110,11 @@ class Explanation:
     def steps(self) -> Counter[Step]:
         """fs by what the path consists of; they sum to the makespan."""
         found: Counter[Step] = Counter()
-        for segment in self.path:
-            site = self.history.site(segment.command)
-            resource = self.loads.binding(segment.command) if segment.cause == "bandwidth" else ""
+        shared = np.array([segment.command for segment in self.path if segment.cause == "bandwidth"], np.int64)
+        resources = iter(self.loads.binding(shared).tolist() if shared.size else ())
+        for segment, site in self.segments():
             engine = SIGNALS if segment.cause == "signal" else self.history.pipe(segment.command)
+            resource = next(resources) if segment.cause == "bandwidth" else ""
             found[Step(segment.cause, engine, line_of(site), op_of(site), resource)] += segment.end - segment.begin
         return found
 
@@ -159,18 +160,34 @@ class Explanation:
     def waits(self, engine: Engine) -> dict[Wait, int]:
         """fs that an engine waited, by what for, the longest first: data, slots and signals with their producers, and shared bandwidth."""
         found: Counter[Wait] = Counter()
-        for cause in (DATA, SLOT, SIGNALLED, BANDWIDTH):
-            which = engine.intervals.cause == cause
-            columns = (column[which] for column in engine.intervals.columns())
-            for begin, end, _, _, culprit, waiter in zip(*(column.tolist() for column in columns)):
-                found[self._wait(cause, culprit, waiter)] += end - begin
+        for cause in (DATA, SLOT, SIGNALLED):
+            for culprit, waiter, fs in self._alike(engine.intervals, cause):
+                found[self._wait(cause, culprit, waiter)] += fs
+        mine = engine.intervals.cause == BANDWIDTH
+        commands, taken = engine.intervals.command[mine], (engine.intervals.end - engine.intervals.begin)[mine]
+        resources = self.loads.binding(commands) if commands.size else np.zeros(0, str)
+        codes = self.history.plan.code[commands]
+        for resource in np.unique(resources).tolist():
+            for code in np.unique(codes[resources == resource]).tolist():
+                site = self.history.plan.table.rows[code][0]
+                found[Wait("bandwidth", line_of(site), op_of(site), engine.name, "", resource)] += int(taken[(resources == resource) & (codes == code)].sum())
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+    def _alike(self, intervals: Intervals, cause: int) -> Iterator[tuple[int, int, int]]:
+        """(command to blame or -1, command that waited, fs) of intervals of one cause, those of alike commands taken together."""
+        mine = intervals.cause == cause
+        culprit, waiter, taken = intervals.culprit[mine], intervals.waiter[mine], (intervals.end - intervals.begin)[mine]
+        plan = self.history.plan
+        size = len(plan.table.rows)
+        blamed = np.where(culprit >= 0, plan.code[culprit] + size * plan.stream[culprit].astype(np.int64), -1)
+        _, first, at = np.unique(blamed * size + plan.code[waiter], return_index=True, return_inverse=True)
+        times = np.zeros(first.size, np.int64)
+        np.add.at(times, at, taken)
+        yield from zip(culprit[first].tolist(), waiter[first].tolist(), times.tolist())
 
     def _wait(self, cause: int, culprit: int, waiter: int) -> Wait:
         history = self.history
         mine = history.site(waiter)
-        if cause == BANDWIDTH:
-            return Wait(CAUSES[cause], line_of(mine), op_of(mine), history.pipe(waiter), "", self.loads.binding(waiter))
         through = f"pipe {mine.channel}" if mine.channel else f"flag {mine.peer} -> {mine.pipe}" if mine.peer else "the scalar unit"
         if culprit < 0:
             return Wait(CAUSES[cause], "", "", "", "", through)

@@ -17,8 +17,8 @@ from .program import Core, Site
 from .table import AWAIT, BARRIER_ALL, QUEUES, SHARED, SIGNAL, WAIT, WORK
 from .timeline import PIPES, Timeline
 
-MOST = 20_000_000
-"""Simulated commands of a run that is explained: the times of each are looked at, which takes about 150 bytes a command."""
+MOST = 10_000_000
+"""Simulated commands of a run that is explained: the times of each are looked at, which takes about 250 bytes a command."""
 
 
 class History:

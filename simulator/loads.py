@@ -59,13 +59,13 @@ class Loads:
             found[name] = times, np.concatenate(([0.0], np.cumsum(level[:-1] * np.diff(times))))
         return found
 
-    def binding(self, command: int) -> str:
-        """The resource that a transfer asked the most of, for what it has, while the transfer was in flight; "" for none."""
-        begin, end = int(self.history.start[command]), int(self.history.end[command])
-        best, most = "", 0.0
-        for name, (times, integral) in self._integrals.items():
-            if self.drawn[name][command] and end > begin:
-                asked = float(np.interp(end, times, integral) - np.interp(begin, times, integral)) / (end - begin)
-                if asked / self.rates[name] > most:
-                    best, most = name, asked / self.rates[name]
-        return best
+    def binding(self, commands: np.ndarray) -> np.ndarray:
+        """Names of the resources that transfers asked the most of, for what they have, while each was in flight; "" for none."""
+        begin, end = self.history.start[commands], self.history.end[commands]
+        best, most = np.zeros(commands.size, np.int64), np.zeros(commands.size)
+        names = np.array(["", *self._integrals])
+        for number, (name, (times, integral)) in enumerate(self._integrals.items(), 1):
+            asked = (np.interp(end, times, integral) - np.interp(begin, times, integral)) / np.maximum(end - begin, 1) / self.rates[name]
+            more = (self.drawn[name][commands] > 0) & (end > begin) & (asked > most)
+            best[more], most[more] = number, asked[more]
+        return names[best]

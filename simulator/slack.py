@@ -48,7 +48,7 @@ class _Latest:
             q, k = queue[g], kind[g]
             done = min(complete[g], flushed[q], drained[q // QUEUES])
             waits, flushes = k == WAIT or k == AWAIT, k == SET or k == SIGNAL
-            end = min(ends[g], done) if waits or k >= 4 and not flushes else ends[g]
+            end = min(ends[g], done) if waits or (k >= 4 and not flushes) else ends[g]
             if waits:
                 latest = end - costs.wait_flag
                 for raised in self.signals.get(g, (self.flag[g],)) if k == AWAIT else (self.flag[g],):

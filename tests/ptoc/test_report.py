@@ -1,5 +1,6 @@
 """The HTML report: one file that loads nothing, well formed, with numbers that sum up; drawn by a browser where there is one."""
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -92,7 +93,7 @@ def test_the_timeline_is_covered(columns: int, monkeypatch: pytest.MonkeyPatch) 
     assert list(tracks) == ["critical path", "aic0 MTE2", "aic0 MTE1", "aic0 M", "aic0 FIX", "aiv0.0 MTE2", "aiv0.0 V", "aiv0.0 MTE3"]
     for boxes in tracks.values():
         assert boxes[0][0] == 0
-        assert all(abs(one[0] + one[1] - two[0]) < 0.01 for one, two in zip(boxes, boxes[1:]))
+        assert all(abs(one[0] + one[1] - two[0]) < 0.01 for one, two in itertools.pairwise(boxes))
         assert abs(sum(boxes[-1]) - WIDTH) < 0.01
     assert ("drawn in columns of" in text) == (columns == 40)
     assert columns != 40 or all(len(boxes) <= 40 for name, boxes in tracks.items() if name.startswith("ai"))

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def test_there_is_a_track_for_each_engine_of_each_core(trace: list[dict[str, Any
             slices.setdefault((event["pid"], event["tid"]), []).append((event["ts"], event["ts"] + event["dur"]))
     assert set(slices) == tracks
     for spans in slices.values():
-        assert all(one[1] <= two[0] + 1e-6 for one, two in zip(spans, spans[1:]))
+        assert all(one[1] <= two[0] + 1e-6 for one, two in itertools.pairwise(spans))
 
 
 def test_each_arrow_has_two_ends_inside_of_slices(trace: list[dict[str, Any]]) -> None:
@@ -71,7 +72,7 @@ def test_counters_tell_bandwidth_and_what_waits_in_pipes(trace: list[dict[str, A
         assert name.endswith("GB/s") or max(value for _, value in points) <= 8
     result = ptoc.run("flash_attention", values=False, S0=256, S1=2048, cores=2)
     points = next(points for (_, name), points in counters.items() if name == "l2_read GB/s")
-    moved = sum((two[0] - one[0]) * one[1] * 1e3 for one, two in zip(points, points[1:]))
+    moved = sum((two[0] - one[0]) * one[1] * 1e3 for one, two in itertools.pairwise(points))
     assert moved == pytest.approx(result.explain().loads.total("l2_read"), rel=1e-3)
 
 

@@ -100,7 +100,7 @@ def test_transfers_that_share_are_told_by_the_resource():
     assert path_of(streams, costs) == [(0, 100, "work", 1), (100, 200, "bandwidth", 1)]
     assert spent(found, "MTE2") == [(0, 100, "work", None), (100, 200, "bandwidth", None)]
     loads = Loads(found)
-    assert loads.binding(0) == "l2"
+    assert loads.binding(np.array([0, 1])).tolist() == ["l2", "l2"]
     assert {name: loads.total(name) for name in loads.drawn} == {"l2": 200, "hbm": 100}
     assert [column.tolist() for column in loads.served("l2")] == [[0, 200], [1.0, 0.0]]
     assert [column.tolist() for column in loads.asked("hbm")] == [[0, 200], [1.0, 0.0]]
@@ -179,7 +179,7 @@ def test_work_may_take_as_much_longer_as_its_slack(seed):
     program, price, costs = looped(seed, longest=6)
     costs = Costs(costs.issue, costs.set_flag, costs.wait_flag, costs.barrier, costs.signal)
     program = Program(program.name, program.arch, [Stream(s.core, s.commands) for s in program.streams], program.sites)
-    prices = [[price(c)[:2] + (None,) if c.site.kind == "work" else None for c in s.commands] for s in program.streams]
+    prices = [[(*price(c)[:2], None) if c.site.kind == "work" else None for c in s.commands] for s in program.streams]
     found = History(schedule(program, prices, costs))
     spare = slack(found)
     rng = np.random.default_rng(seed)
