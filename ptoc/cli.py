@@ -128,7 +128,7 @@ def run_command(
 
         save_outputs(result, Path(save))
     if pipe_utilization:
-        from .pipe_utilization import to_csv
+        from .profiler_columns import to_csv
 
         Path(pipe_utilization).write_text(to_csv(result), encoding="utf-8")
     if report:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .explain import Engine, Explanation, Wait
-from .pipe_utilization import summary
+from .profiler_columns import summary
 
 LINES = 19
 """Lines of an explanation: with the run's own it stays under 25."""

@@ -13,7 +13,7 @@ from ptoc.simulator.idle import BANDWIDTH, CAUSES, WORK, Intervals
 
 from .explain import Engine, Explanation, line_of, op_of
 from .explain_text import describe_wait, parts, time_teller
-from .pipe_utilization import summary
+from .profiler_columns import summary
 from .result import Result, describe_result
 
 WIDTH = 1200

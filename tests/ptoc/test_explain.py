@@ -12,7 +12,7 @@ import ptoc
 from ptoc.cli import main
 from ptoc.dialect.errors import ArgumentError, NotSupportedError
 from ptoc.explain_text import describe_explanation, explanation_json, parts
-from ptoc.pipe_utilization import ROWS, summary
+from ptoc.profiler_columns import ROWS, summary
 from ptoc.simulator.idle import CAUSES
 
 
