@@ -122,6 +122,7 @@ def run_command(
     if trace:
         from ptoc.simulator.trace import write_trace
 
+        result.refuse_withheld()
         write_trace(result.timeline, result.program, Path(trace))
     if save:
         from .writing import save_outputs

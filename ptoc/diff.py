@@ -115,4 +115,4 @@ def describe_difference(first: str, second: str, runs: tuple[dict[str, Any], dic
 
 
 def _us(fs: float) -> str:
-    return f"{fs / 1e9:+.2f} us"
+    return f"{fs / 1e9:+.2f} us" if abs(fs) >= 1e7 else f"{fs / 1e6:+.1f} ns"

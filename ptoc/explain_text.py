@@ -21,11 +21,16 @@ def describe_explanation(explanation: Explanation) -> str:
     engines, causes = ([f"{name} {part}" for ((name,), _), part in zip(by.items(), parts(by.values()))] for by in map(explanation.path_by, ("engine", "cause")))
     table = list(_table(explanation))
     ends = [*_waits(explanation), *_roofs(explanation, say), *_without(explanation)]
-    lines = ["  bound by  " + ", ".join(engines) + " of the critical path", f"  path      {say(explanation.makespan)} = {' + '.join(causes)}"]
+    lines = ["  bound by  " + ", ".join(engines) + " of the critical path", f"  path      {say(explanation.makespan)} = {' + '.join(causes)}{_launch(explanation, say)}"]
     room = max(1, min(PATH_LINES, LINES - len(lines) - len(table) - len(ends)))
     by_line = list(explanation.path_by("line", "op", "engine").items())[:room]
     lines += [f"            {_part(explanation, fs):>6}  {say(fs):>10}  {line}: {op} on {engine}" for (line, op, engine), fs in by_line]
     return "\n".join([*lines, *table, *ends])
+
+
+def _launch(explanation: Explanation, say: Callable[[int], str]) -> str:
+    """What lies before time 0."""
+    return f"; {say(explanation.result.launch_fs)} of launch before it" if explanation.result.shown else ""
 
 
 def time_teller(explanation: Explanation) -> Callable[[int], str]:

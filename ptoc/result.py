@@ -56,6 +56,10 @@ class Result:
             )
         return value
 
+    def refuse_withheld(self) -> None:
+        """Raises ArgumentError where times may not be shown, so that nothing is written that holds them."""
+        self._time(None)
+
     @property
     def kernel_us(self) -> float:
         """From the first to the end of the last command."""

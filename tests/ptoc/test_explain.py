@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ import ptoc
 from ptoc.cli import main
 from ptoc.dialect.errors import ArgumentError, NotSupportedError
 from ptoc.explain_text import describe_explanation, explanation_json, parts
+from ptoc.machine.what_if import PARTS
 from ptoc.profiler_columns import ROWS, summary
+from ptoc.simulator.critical_path import CAUSES as PATH_CAUSES
 from ptoc.simulator.idle import CAUSES
 
 
@@ -46,6 +49,7 @@ def test_flash_attention_is_explained_in_under_25_lines() -> None:
     path = next(line for line in lines if line.startswith("  path"))
     rows = [line for line in lines if re.match(r"  ai[cv]0", line)]
     assert len(rows) == 7
+    assert "of launch before it" in path
     for line in (bound, path, *(row[: row.rindex(" ")] for row in rows)):
         assert sum(round(10 * float(part)) for part in re.findall(r"([\d.]+)%", line)) == 1000, line
 
@@ -215,6 +219,41 @@ def test_utilisation_has_the_profilers_columns(tmp_path: Path, attention: ptoc.R
     assert mean["aic_mac_time(us)"] == round(busy["aic", "M"] / 1e9, 6)
     assert mean["aiv_vec_time(us)"] == round(busy["aiv", "V"] / 1e9, 6)
     assert mean["aiv_mte3_ratio"] == round(mean["aiv_mte3_time(us)"] / mean["aiv_time(us)"], 6)
+
+
+def test_what_the_page_shows_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "explain.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    commands = re.findall(r"^\$ ptoc (.*)$", page, re.M)
+    assert len(commands) >= 6
+    for command in commands:
+        words, _, file = command.partition(" > ")
+        said = output(*shlex.split(words))
+        if file:
+            Path(file).write_text(said)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.json", "b.json", "report.html", "trace.json", "PipeUtilization.csv"}
+
+
+def test_the_page_names_every_cause_and_part() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "explain.md").read_text(encoding="utf-8")
+    assert f"({', '.join(PARTS)})" in page
+    rows = [name for row in re.findall(r"^\| (\w[\w, ]*) \|", page, re.M) for name in row.split(", ")]
+    assert [cause for cause in rows if cause != "cause"] == [*PATH_CAUSES, *CAUSES]
+
+
+def test_a_trace_of_withheld_times_is_refused(tmp_path: Path) -> None:
+    command = ("run", "vector_add", "--no-values", "--chip", "sg2262", "--trace", tmp_path / "t.json")
+    assert "never compared with a device" in refused(*command)
+    assert list(tmp_path.iterdir()) == []
+    output(*command, "--allow-unvalidated")
+
+
+def test_texts_are_explained_by_their_lines(tmp_path: Path) -> None:
+    output("compile", "vector_add", "--case", "small", "--emit", "pto,sim", "-o", tmp_path)
+    for name in ("vector_add.pto", "vector_add.sim.mlir"):
+        said = output("run", tmp_path / name, "--explain", "--no-values")
+        assert re.search(rf"{re.escape(name)}:\d+: tload on MTE2", said), said
+        assert len(said.splitlines()) < 25
 
 
 def test_a_kernel_without_cube_has_no_cube_columns_filled() -> None:
