@@ -29,11 +29,11 @@ from .what_if import what_if
 SIGNALS = "signals"
 """What stands for an engine where a part of the path is the way of a cross-core signal."""
 
-PART_OF = {"M": "cube", "V": "vector", "MTE1": "mte1", "MTE2": "mte2", "MTE3": "mte3", "FIX": "fix", SIGNALS: "signal", "S": "issue"}
+PART_OF = {"M": "cube", "V": "vector", "MTE1": "mte1", "MTE2": "mte2", "MTE3": "mte3", "FIX": "fix", "S": "scalar"}
 """Engine to what `what-if` calls what takes its time."""
 
 TRIED = 3
-"""Engines, those with most of the path, of which it is said what the run would be without their time."""
+"""Parts of the chip, those with most of the path, of which it is said what the run would be if they took no time."""
 
 TRIED_MOST = 100_000
 """Simulated commands up to which that is tried: each is a run of its own."""
@@ -201,15 +201,25 @@ class Explanation:
 
     @cached_property
     def without(self) -> dict[str, float]:
-        """What-if to the part of this run's time that is left, for the engines with most of the path; empty for very long runs."""
+        """What-if to the part of this run's time that is left, for the parts of the chip with most of the path; empty for very long runs."""
         if self.result.arranged is None or self.history.start.size > TRIED_MOST:
             return {}
-        engines = [PART_OF[engine] for (engine,) in self.path_by("engine") if engine in PART_OF]
-        return {f"{name}=inf": what_if(self.result, f"{name}=inf").relative_to(self.result) for name in engines[:TRIED]}
+        found: Counter[str] = Counter()
+        for step, fs in self.steps.items():
+            found[part_of(step)] += fs
+        most = sorted(found, key=lambda part: (-found[part], part))[:TRIED]
+        return {f"{part}=inf": what_if(self.result, f"{part}=inf").relative_to(self.result) for part in most}
 
     def segments(self) -> Iterator[tuple[Segment, Site]]:
         """The path with the sites of its commands."""
         return ((segment, self.history.site(segment.command)) for segment in self.path)
+
+
+def part_of(step: Step) -> str:
+    """The part of the chip, as `what-if` calls it, that a step of the path takes its time from."""
+    if step.cause == "bandwidth":
+        return step.resource.partition("_")[0].partition(".")[0]
+    return step.cause if step.cause in ("sync", "signal", "issue") else PART_OF[step.engine]
 
 
 def line_of(site: Site) -> str:

@@ -41,7 +41,7 @@ class Result:
     passed: bool | None = None
     sync: dict[str, Any] = field(default_factory=dict)
     allow_unvalidated: bool = False
-    arranged: Callable[[], "Arranged"] | None = field(default=None, repr=False)
+    arranged: Callable[[], "Arranged"] | None = field(default=None, repr=False, compare=False)
 
     @property
     def shown(self) -> bool:

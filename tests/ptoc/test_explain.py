@@ -12,6 +12,7 @@ from click.testing import CliRunner
 import ptoc
 from ptoc.cli import main
 from ptoc.dialect.errors import ArgumentError, NotSupportedError
+from ptoc.explain import PART_OF, Step, part_of
 from ptoc.explain_text import describe_explanation, explanation_json, parts
 from ptoc.machine.what_if import PARTS
 from ptoc.profiler_columns import ROWS, summary
@@ -118,6 +119,16 @@ def test_what_if_prices_again_and_nothing_else(attention: ptoc.Result) -> None:
     assert [entry["changes"] for entry in said] == ["hbm=2x,cube=inf", "vector=inf"]
     assert said[1]["ratio"] == round(attention.what_if("vector=inf").relative_to(attention), 6)
     assert "no part of a chip is called 'gpu'" in refused("run", "gemm", "--no-values", "--what-if", "gpu=2x")
+
+
+def test_what_is_tried_is_what_the_path_consists_of(attention: ptoc.Result) -> None:
+    assert list(attention.explain().without) == ["vector=inf", "mte2=inf", "signal=inf"]
+    shared = ptoc.run("vector_add", "ascend950pr", values=False).explain()
+    assert "l2=inf" in shared.without
+    assert {part_of(Step(cause, engine, "", "", "hbm")) for cause in PATH_CAUSES for engine in PART_OF} == set(PARTS) - {"l2", "launch", "clock", "sdma", "mesh"}
+    assert all(part_of(Step("bandwidth", "MTE2", "", "", name)) in PARTS for name in ("l2_read", "l2_write", "hbm", "sdma.ring"))
+    for change, ratio in attention.explain().without.items():
+        assert ratio == attention.what_if(change).relative_to(attention) < 1
 
 
 def test_a_what_if_of_a_run_by_hand_is_refused(attention: ptoc.Result) -> None:
