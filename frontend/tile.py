@@ -174,8 +174,10 @@ class Slots:
 class View:
     """A view of global memory: `view[a:b, c:d]` is a part of it, `view.T` the same elements with the two axes exchanged."""
 
-    def __init__(self, value: ir.Value, shape: tuple[Number, ...], dtype: DType, ptr: ir.Value | None = None, strides: tuple[Number, ...] = ()) -> None:
-        self.value, self.shape, self.dtype, self._ptr, self._strides = value, shape, dtype, ptr, strides
+    def __init__(
+        self, value: ir.Value, shape: tuple[Number, ...], dtype: DType, ptr: ir.Value | None = None, strides: tuple[Number, ...] = (), layout: str = ""
+    ) -> None:
+        self.value, self.shape, self.dtype, self._ptr, self._strides, self._layout = value, shape, dtype, ptr, strides, layout
 
     def __iter__(self) -> Iterator["View"]:
         raise fail("a tensor cannot be iterated over: for a loop use 'for i in ptoc.range(n):' and take parts of it, tensor[a:b, c:d]")
@@ -189,14 +191,19 @@ class View:
         record = t.View(tuple(n if isinstance(n, int) else None for n in shape), dtype)
         operands = {"ptr": ptr, "shape": [Index.of(n).value() for n in shape], "strides": [Index.of(n).value() for n in strides]}
         attributes = {"layout": t.attribute("layout", layout)} if layout else {}
-        return View(emit("make_tensor_view", operands, (typed(record),), attributes).result, shape, dtype, ptr, strides)
+        return View(emit("make_tensor_view", operands, (typed(record),), attributes).result, shape, dtype, ptr, strides, layout)
 
     @property
     def T(self) -> "View":
         """The transposed view of a whole tensor; no command is issued."""
         if self._ptr is None or len(self.shape) != 2:
             raise fail("only a whole two-dimensional tensor can be transposed: write tensor.T[...], not tensor[...].T")
-        return View.of_pointer(self._ptr, self.shape[::-1], self._strides[::-1], self.dtype, "dn")
+        return View.of_pointer(self._ptr, self.shape[::-1], self._strides[::-1], self.dtype, "" if self.columns_first else "dn")
+
+    @property
+    def columns_first(self) -> bool:
+        """True for a whole matrix whose columns lie in one piece: a transpose, or a tensor stored as one."""
+        return self._layout == "dn"
 
     def __getitem__(self, key: object) -> "View":
         """A part: slices a:b (b - a is its size), `:` for all of an axis, an integer for one element of an axis."""
