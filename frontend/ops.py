@@ -91,7 +91,7 @@ def _operand(cls: type[PtoOp], name: str, key: str, value: Any, dtype: DType | N
     if isinstance(value, Tile | View):
         return value.value
     if isinstance(value, Index):
-        return value.value()
+        return value.as_scalar(dtype) if key == "scalar" and dtype is not None else value.value()
     if isinstance(value, ir.Value):
         return value
     if isinstance(value, list | tuple):

@@ -15,6 +15,10 @@ from ptoc.simulator.check import check
 CASES = {
     "vector_add": ("one_core",),
     "softmax": ("one_core",),
+    "gelu": ("one_core",),
+    "layernorm": ("in_turn",),
+    "rmsnorm": ("in_turn",),
+    "swiglu": ("one_core",),
     "gemm": ("tails", "default"),
     "gemm_expert": ("default", "tails"),
     "flash_attention": ("s2048", "blocks_in_turn", "one_tile_in_turn"),
