@@ -21,13 +21,16 @@ SYNC = ("insert", "keep")
 """What becomes of synchronisation: what is missing is inserted, or all stays as written."""
 
 
+Tolerance = float | tuple[float, float]
+
+
 @dataclass
 class Kernel:
     """A kernel: the traced function, its numpy reference and its named cases.
 
     Sizes: names in tensor annotations that no keyword parameter has; known at run time.  Parameters: keyword-only arguments of the
     function, constants of one compilation.  sync: "keep" where the kernel has its flags and barriers by hand.  tolerance: of outputs,
-    absolute and relative; or one for each element type, by its name.
+    one number for absolute and relative, or the two (absolute, relative); or one of these for each element type, by its name.
     """
 
     function: Callable[..., None]
@@ -36,7 +39,7 @@ class Kernel:
     parameters: dict[str, int | float | bool | str]
     cases: dict[str, dict[str, Any]] = field(default_factory=dict)
     large_cases: set[str] = field(default_factory=set)
-    tolerance: float | dict[str, float] = 1e-3
+    tolerance: Tolerance | dict[str, Tolerance] = 1e-3
     reference_function: Callable[..., Any] | None = None
     flops_function: Callable[..., int] | None = None
     inputs_function: Callable[..., dict[str, Any]] | None = None
@@ -111,18 +114,20 @@ class Kernel:
         """Extents of a tensor, as it lies in memory, for given sizes and parameters."""
         return tuple(values[n] if isinstance(n, str) else n for n in self.bound(values)[tensor].extents)
 
-    def tolerance_of(self, tensor: str, values: dict[str, Any]) -> float:
-        """Tolerance of an output for given parameters.  Raises ArgumentError where none is stated for its element type."""
-        if not isinstance(self.tolerance, dict):
-            return self.tolerance
-        dtype = self.bound(values)[tensor].dtype.name
-        if dtype not in self.tolerance:
-            raise ArgumentError(f"kernel {self.name}: no tolerance for {dtype}, the type of '{tensor}'; there is one for {', '.join(self.tolerance)}")
-        return self.tolerance[dtype]
+    def tolerance_of(self, tensor: str, values: dict[str, Any]) -> tuple[float, float]:
+        """Absolute and relative tolerance of an output for given parameters.  Raises ArgumentError where none is stated for its element type."""
+        stated = self.tolerance
+        if isinstance(stated, dict):
+            dtype = self.bound(values)[tensor].dtype.name
+            if dtype not in stated:
+                raise ArgumentError(f"kernel {self.name}: no tolerance for {dtype}, the type of '{tensor}'; there is one for {', '.join(stated)}")
+            stated = stated[dtype]
+        return stated if isinstance(stated, tuple) else (stated, stated)
 
-    def largest_tolerance(self, values: dict[str, Any]) -> float:
-        """The largest tolerance of an output for given parameters."""
-        return max((self.tolerance_of(n, values) for n, spec in self.bound(values).items() if spec.output), default=0.0)
+    def largest_tolerance(self, values: dict[str, Any]) -> tuple[float, float]:
+        """The largest absolute and the largest relative tolerance of an output for given parameters."""
+        absolute, relative = zip(*(self.tolerance_of(n, values) for n, spec in self.bound(values).items() if spec.output))
+        return max(absolute), max(relative)
 
     def trace(self, context: ir.Context | None = None, arch: str = "a3", **parameters: Any) -> ir.Module:
         """The kernel as a pto module.  Raises ParseError at the user's line, VerifyError where a rule of the dialect is broken."""

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from ptoc.dialect import types as t
 from ptoc.dialect.dtypes import DType
-from ptoc.dialect.mlir import ir
+from ptoc.dialect.mlir import arith, ir
 
-from .builder import constant, emit, fail, typed
+from .builder import constant, emit, fail, location, typed
 from .values import Index, Number
 
 UB, L1, L0A, L0B, L0C, BIAS, SCALING = "vec", "mat", "left", "right", "acc", "bias", "scaling"
@@ -204,6 +204,17 @@ class View:
     def columns_first(self) -> bool:
         """True for a whole matrix whose columns lie in one piece: a transpose, or a tensor stored as one."""
         return self._layout == "dn"
+
+    def number(self, *indices: Number) -> Index:
+        """An element of a whole input tensor of integers, as a number of the kernel: it may decide addresses, loops and conditions."""
+        if self._ptr is None or self.dtype.is_float:
+            raise fail(f"number: a whole tensor of integers is expected; got {'a part' if self._ptr is None else self!r}")
+        if len(indices) != len(self.shape):
+            raise fail(f"number: an index for each of {len(self.shape)} axes is expected; got {len(indices)}")
+        offset = sum((i * stride for i, stride in zip(indices, self._strides)), 0)
+        kind = ir.IntegerType.get_signless(self.dtype.bytes * 8)
+        value = emit("load_scalar", {"ptr": self._ptr, "offset": Index.of(offset).value()}, (kind,)).result
+        return Index({arith.index_cast(ir.IndexType.get(), value, loc=location()): 1})
 
     def __getitem__(self, key: object) -> "View":
         """A part: slices a:b (b - a is its size), `:` for all of an axis, an integer for one element of an axis."""

@@ -53,7 +53,8 @@ def rmsnorm(
 @rmsnorm.reference
 def reference(x: np.ndarray, gain: np.ndarray, EPS: float) -> np.ndarray:
     x = x.astype(np.float64)
-    return x / np.sqrt(np.mean(np.square(x), axis=1, keepdims=True) + EPS) * gain
+    with np.errstate(invalid="ignore"):
+        return x / np.sqrt(np.mean(np.square(x), axis=1, keepdims=True) + EPS) * gain
 
 
 @rmsnorm.flops

@@ -262,7 +262,7 @@ def _result(arranged: Arranged, program: Program, timeline: Timeline, checked: b
     result.sync = sync_counts(program, checked)
     kernel = arranged.source.kernel
     if kernel is not None:
-        result.tolerance = kernel.largest_tolerance(arranged.values)
+        result.tolerance = kernel.largest_tolerance(arranged.values)[1]
         result.flops = called(kernel, "flops", kernel.flops_function, **arranged.values) if kernel.flops_function else None
     return result
 
@@ -343,12 +343,12 @@ def _compare(result: Result, prepared: Prepared) -> None:
     kernel = prepared.compiled.kernel
     errors, passed = [], True
     for name, reference in expected.items():
-        tolerance = kernel.tolerance_of(name, prepared.values)
+        absolute, relative = kernel.tolerance_of(name, prepared.values)
         got, reference = result.outputs[name].astype(np.float64), np.asarray(reference, np.float64)
         same = (got == reference) | (np.isnan(got) & np.isnan(reference))  # equal infinities, and no number where none is expected
         with np.errstate(invalid="ignore"):
             difference = np.where(same, 0.0, np.abs(got - reference))
-            allowed = np.where(np.isfinite(reference), tolerance + tolerance * np.abs(reference), 0.0)
+            allowed = np.where(np.isfinite(reference), absolute + relative * np.abs(reference), 0.0)
         errors.append(float(difference.max(initial=0.0)) if not np.isnan(difference).any() else float("nan"))
         passed &= bool(np.all(difference <= allowed))
     result.max_abs_error, result.passed = max(errors), passed

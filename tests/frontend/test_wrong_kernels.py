@@ -28,6 +28,7 @@ WRONG = [
     ("ptoc.program_id(2, (4, M))  # wrong", ParseError, "program_id: the axis must be 0 to 1; got 2"),
     ("with ptoc.cube():\n    with ptoc.vector():  # wrong\n        pass", ParseError, "a vector section cannot stand inside a cube section"),
     # tiles and views
+    ("x.number(0, 1)  # wrong", ParseError, "number: a whole tensor of integers is expected; got view"),
     ("ptoc.tile([8, M], f32)  # wrong", ParseError, "tile: a shape of .* known when compiling is expected"),
     ("ptoc.tile([8, 0], f32)  # wrong", ParseError, "tile: a shape of"),
     ("ptoc.tile([8, 64], 'f32')  # wrong", ParseError, "tile: an element type such as ptoc.f32 is expected; got 'f32'"),
