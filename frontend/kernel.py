@@ -21,12 +21,16 @@ SYNC = ("insert", "keep")
 """What becomes of synchronisation: what is missing is inserted, or all stays as written."""
 
 
+Tolerance = float | tuple[float, float]
+
+
 @dataclass
 class Kernel:
     """A kernel: the traced function, its numpy reference and its named cases.
 
     Sizes: names in tensor annotations that no keyword parameter has; known at run time.  Parameters: keyword-only arguments of the
-    function, constants of one compilation.  sync: "keep" where the kernel has its flags and barriers by hand.
+    function, constants of one compilation.  sync: "keep" where the kernel has its flags and barriers by hand.  tolerance: of outputs,
+    one number for absolute and relative, or the two (absolute, relative); or one of these for each element type, by its name.
     """
 
     function: Callable[..., None]
@@ -34,7 +38,8 @@ class Kernel:
     tensors: dict[str, TensorSpec]
     parameters: dict[str, int | float | bool | str]
     cases: dict[str, dict[str, Any]] = field(default_factory=dict)
-    tolerance: float = 1e-3
+    large_cases: set[str] = field(default_factory=set)
+    tolerance: Tolerance | dict[str, Tolerance] = 1e-3
     reference_function: Callable[..., Any] | None = None
     flops_function: Callable[..., int] | None = None
     inputs_function: Callable[..., dict[str, Any]] | None = None
@@ -82,16 +87,50 @@ class Kernel:
         self.specialize_function = function
         return function
 
-    def case(self, name: str, **arguments: Any) -> None:
-        """Names a set of sizes and parameters (and `cores`); the first one is the default case."""
+    def case(self, name: str, *, large: bool = False, **arguments: Any) -> None:
+        """Names a set of sizes and parameters (and `cores`); the first one is the default case.
+
+        large: too large to compute its values in a test; `make bench-kernels` times it.
+        """
         unknown = set(arguments) - set(self.sizes) - set(self.parameters) - {"cores"}
         if unknown:
             raise ArgumentError(f"kernel {self.name}: case {name} gives '{sorted(unknown)[0]}', which is no size or parameter")
         self.cases[name] = arguments
+        if large:
+            self.large_cases.add(name)
+
+    @property
+    def small_cases(self) -> tuple[str, ...]:
+        """Names of the cases that tests run with values."""
+        return tuple(n for n in self.cases if n not in self.large_cases)
+
+    def bound(self, parameters: dict[str, Any]) -> dict[str, TensorSpec]:
+        """The tensors that the kernel takes with given parameters, by name: element types and orders are known, what is left out is not there.
+
+        Raises: ArgumentError for an element type or order that there is not.
+        """
+        chosen = {**self.parameters, **parameters}
+        specs = {n: spec.bound(chosen) for n, spec in self.tensors.items()}
+        return {n: spec for n, spec in specs.items() if spec is not None}
 
     def shape(self, tensor: str, values: dict[str, Any]) -> tuple[int, ...]:
-        """Extents of a tensor for given sizes and parameters."""
-        return tuple(values[n] if isinstance(n, str) else n for n in self.tensors[tensor].shape)
+        """Extents of a tensor, as it lies in memory, for given sizes and parameters."""
+        return tuple(values[n] if isinstance(n, str) else n for n in self.bound(values)[tensor].extents)
+
+    def tolerance_of(self, tensor: str, values: dict[str, Any]) -> tuple[float, float]:
+        """Absolute and relative tolerance of an output for given parameters.  Raises ArgumentError where none is stated for its element type."""
+        stated = self.tolerance
+        if isinstance(stated, dict):
+            dtype = self.bound(values)[tensor].dtype.name
+            if dtype not in stated:
+                raise ArgumentError(f"kernel {self.name}: no tolerance for {dtype}, the type of '{tensor}'; there is one for {', '.join(stated)}")
+            stated = stated[dtype]
+        return stated if isinstance(stated, tuple) else (stated, stated)
+
+    def largest_tolerance(self, values: dict[str, Any]) -> tuple[float, float]:
+        """The largest absolute and the largest relative tolerance of an output for given parameters."""
+        absolute, relative = zip(*(self.tolerance_of(n, values) for n, spec in self.bound(values).items() if spec.output))
+        return max(absolute), max(relative)
 
     def trace(self, context: ir.Context | None = None, arch: str = "a3", **parameters: Any) -> ir.Module:
         """The kernel as a pto module.  Raises ParseError at the user's line, VerifyError where a rule of the dialect is broken."""
@@ -120,8 +159,8 @@ class _Body:
         self.kernel, self.constants, self.trace = kernel, constants, trace
 
     def build(self) -> None:
-        kernel, sizes = self.kernel, self.kernel.sizes
-        pointers = [t.to_mlir(t.Ptr(spec.dtype)) for spec in kernel.tensors.values()]
+        kernel, sizes, tensors = self.kernel, self.kernel.sizes, self.kernel.bound(self.constants)
+        pointers = [t.to_mlir(t.Ptr(spec.dtype)) for spec in tensors.values()]
         index = ir.IndexType.get()
         code = kernel.function.__code__
         where = ir.Location.file(short_path(code.co_filename), code.co_firstlineno, 1)
@@ -132,13 +171,13 @@ class _Body:
         with ir.InsertionPoint(block):
             values: dict[str, Number] = {n: Index({v: 1}) for n, v in zip(sizes, arguments[len(pointers) :])}
             values |= {n: v for n, v in self.constants.items() if isinstance(v, int)}
-            views = {n: self._view(spec, ptr, values) for (n, spec), ptr in zip(kernel.tensors.items(), arguments)}
+            views = dict.fromkeys(kernel.tensors) | {n: self._view(spec, ptr, values) for (n, spec), ptr in zip(tensors.items(), arguments)}
             self.trace.block = block
             self._run(views, values)
             close_returns()
             func.ReturnOp([], loc=where)
         slots = [f"{pipe.name}_slots" for pipe in self.trace.pipes]
-        names = [*kernel.tensors, *sizes, *slots]
+        names = [*tensors, *sizes, *slots]
         types = [argument.type for argument in block.arguments]
         function.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(types, []))
         if slots:
@@ -146,17 +185,18 @@ class _Body:
             function.attributes["pto.workspace_bytes_per_block"] = ir.ArrayAttr.get(per_block)
         function.attributes["pto.arg_names"] = ir.ArrayAttr.get([ir.StringAttr.get(n) for n in names])
         function.attributes["pto.positive_args"] = ir.ArrayAttr.get([ir.StringAttr.get(n) for n in sizes])
-        outputs = [ir.StringAttr.get(n) for n, spec in kernel.tensors.items() if spec.output]
+        outputs = [ir.StringAttr.get(n) for n, spec in tensors.items() if spec.output]
         function.attributes["pto.outputs"] = ir.ArrayAttr.get(outputs)
 
     def _view(self, spec: TensorSpec, pointer: ir.Value, values: dict[str, Number]) -> View:
-        shape = tuple(values[n] if isinstance(n, str) else n for n in spec.shape)
+        shape = tuple(values[n] if isinstance(n, str) else n for n in spec.extents)
         strides: list[Number] = [1]
         for n in reversed(shape[1:]):
             strides.insert(0, strides[0] * n)
-        return View.of_pointer(pointer, shape, tuple(strides), spec.dtype)
+        view = View.of_pointer(pointer, shape, tuple(strides), spec.dtype)
+        return view.T if spec.order == "dn" else view
 
-    def _run(self, views: dict[str, View], values: dict[str, Number]) -> None:
+    def _run(self, views: dict[str, View | None], values: dict[str, Number]) -> None:
         try:
             self.kernel.function(**views, **self.constants, **self._sizes_wanted(values))
             if self.trace.left_loop:
@@ -224,4 +264,8 @@ def kernel(function: Callable[..., None] | None = None, *, sync: str = "insert")
             raise ParseError(message, where)
     if not tensors:
         raise ParseError(f"kernel '{function.__name__}' takes no tensor", where)
+    for name, spec in tensors.items():
+        for parameter in spec.asked:
+            if not isinstance(parameters.get(parameter), str):
+                raise ParseError(f"argument '{name}': element type or order are asked of '{parameter}', which is no keyword parameter with a text as default", where)
     return Kernel(function, function.__name__, tensors, parameters, sync=sync)

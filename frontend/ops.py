@@ -91,12 +91,14 @@ def _operand(cls: type[PtoOp], name: str, key: str, value: Any, dtype: DType | N
     if isinstance(value, Tile | View):
         return value.value
     if isinstance(value, Index):
-        return value.value()
+        return value.as_scalar(dtype) if key == "scalar" and dtype is not None else value.value()
     if isinstance(value, ir.Value):
         return value
     if isinstance(value, list | tuple):
         return [_operand(cls, name, key, v, dtype) for v in value]
     if isinstance(value, int | float) and not isinstance(value, bool):
+        if key in getattr(cls, "scalars", {}):
+            return scalar(value, cls.scalars[key])
         if key.lower().startswith(("index", "offset")) or dtype is None:
             return Index.of(value).value()
         return scalar(value, dtype)

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from ptoc.dialect import types as t
 from ptoc.dialect.dtypes import DType
-from ptoc.dialect.mlir import ir
+from ptoc.dialect.mlir import arith, ir
 
-from .builder import constant, emit, fail, typed
+from .builder import constant, emit, fail, location, typed
 from .values import Index, Number
 
 UB, L1, L0A, L0B, L0C, BIAS, SCALING = "vec", "mat", "left", "right", "acc", "bias", "scaling"
@@ -174,8 +174,10 @@ class Slots:
 class View:
     """A view of global memory: `view[a:b, c:d]` is a part of it, `view.T` the same elements with the two axes exchanged."""
 
-    def __init__(self, value: ir.Value, shape: tuple[Number, ...], dtype: DType, ptr: ir.Value | None = None, strides: tuple[Number, ...] = ()) -> None:
-        self.value, self.shape, self.dtype, self._ptr, self._strides = value, shape, dtype, ptr, strides
+    def __init__(
+        self, value: ir.Value, shape: tuple[Number, ...], dtype: DType, ptr: ir.Value | None = None, strides: tuple[Number, ...] = (), layout: str = ""
+    ) -> None:
+        self.value, self.shape, self.dtype, self._ptr, self._strides, self._layout = value, shape, dtype, ptr, strides, layout
 
     def __iter__(self) -> Iterator["View"]:
         raise fail("a tensor cannot be iterated over: for a loop use 'for i in ptoc.range(n):' and take parts of it, tensor[a:b, c:d]")
@@ -189,14 +191,30 @@ class View:
         record = t.View(tuple(n if isinstance(n, int) else None for n in shape), dtype)
         operands = {"ptr": ptr, "shape": [Index.of(n).value() for n in shape], "strides": [Index.of(n).value() for n in strides]}
         attributes = {"layout": t.attribute("layout", layout)} if layout else {}
-        return View(emit("make_tensor_view", operands, (typed(record),), attributes).result, shape, dtype, ptr, strides)
+        return View(emit("make_tensor_view", operands, (typed(record),), attributes).result, shape, dtype, ptr, strides, layout)
 
     @property
     def T(self) -> "View":
         """The transposed view of a whole tensor; no command is issued."""
         if self._ptr is None or len(self.shape) != 2:
             raise fail("only a whole two-dimensional tensor can be transposed: write tensor.T[...], not tensor[...].T")
-        return View.of_pointer(self._ptr, self.shape[::-1], self._strides[::-1], self.dtype, "dn")
+        return View.of_pointer(self._ptr, self.shape[::-1], self._strides[::-1], self.dtype, "" if self.columns_first else "dn")
+
+    @property
+    def columns_first(self) -> bool:
+        """True for a whole matrix whose columns lie in one piece: a transpose, or a tensor stored as one."""
+        return self._layout == "dn"
+
+    def number(self, *indices: Number) -> Index:
+        """An element of a whole input tensor of integers, as a number of the kernel: it may decide addresses, loops and conditions."""
+        if self._ptr is None or self.dtype.is_float:
+            raise fail(f"number: a whole tensor of integers is expected; got {'a part' if self._ptr is None else self!r}")
+        if len(indices) != len(self.shape):
+            raise fail(f"number: an index for each of {len(self.shape)} axes is expected; got {len(indices)}")
+        offset = sum((i * stride for i, stride in zip(indices, self._strides)), 0)
+        kind = ir.IntegerType.get_signless(self.dtype.bytes * 8)
+        value = emit("load_scalar", {"ptr": self._ptr, "offset": Index.of(offset).value()}, (kind,)).result
+        return Index({arith.index_cast(ir.IndexType.get(), value, loc=location()): 1})
 
     def __getitem__(self, key: object) -> "View":
         """A part: slices a:b (b - a is its size), `:` for all of an axis, an integer for one element of an axis."""

@@ -2,6 +2,7 @@
 
 from typing import Union
 
+from ptoc.dialect.dtypes import DType, to_mlir
 from ptoc.dialect.mlir import arith, ir
 
 from .builder import constant, fail, location
@@ -42,6 +43,14 @@ class Index:
         if total is None:
             return constant(self.const)
         return arith.addi(total, constant(self.const), loc=location()) if self.const else total
+
+    def as_scalar(self, dtype: DType) -> ir.Value:
+        """The number in an element type, for an op between a tile and a number."""
+        wide = arith.index_cast(ir.IntegerType.get_signless(64), self.value(), loc=location())
+        if dtype.is_float:
+            return arith.sitofp(to_mlir(dtype), wide, loc=location())
+        narrow = ir.IntegerType.get_signless(dtype.bytes * 8)
+        return wide if dtype.bytes == 8 else arith.trunci(narrow, wide, loc=location())
 
     def _combine(self, other: Number, sign: int) -> Number:
         if not isinstance(other, int | Index):

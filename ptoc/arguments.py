@@ -1,5 +1,6 @@
 """Arguments of a run: sizes and parameters from cases and -D, seeded inputs, extents of foreign files' tensors."""
 
+import inspect
 import math
 import zlib
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from ptoc.dialect.errors import ArgumentError, PtocError
 
 if TYPE_CHECKING:
     from ptoc.frontend import Kernel
+    from ptoc.machine.chip import Chip
 
 
 @dataclass
@@ -54,8 +56,11 @@ def number(name: str, text: str, like: Any = 0) -> Any:
         raise ArgumentError(f"-D {name}={text}: {kind} is expected") from None
 
 
-def kernel_values(kernel: "Kernel", case: str | None, definitions: dict[str, Any]) -> dict[str, Any]:
+def kernel_values(kernel: "Kernel", case: str | None, definitions: dict[str, Any], chip: "Chip") -> dict[str, Any]:
     """Sizes and parameters of a run of a Python kernel: the case's (the first one's where none is named), overridden by definitions.
+
+    The kernel's specialize function gets them, and by the names `aic`, `aiv` and `given`, where it asks for them, the chip's cores and
+    the names that case and definitions give.
 
     Raises: ArgumentError for an unknown case or name, a missing size, or one that is not positive.
     """
@@ -74,8 +79,11 @@ def kernel_values(kernel: "Kernel", case: str | None, definitions: dict[str, Any
         if values[name] < 1:
             raise ArgumentError(f"kernel {kernel.name}: size '{name}' must be at least 1; got {values[name]}")
     if kernel.specialize_function is not None:
-        derived = called(kernel, "specialize", kernel.specialize_function, **values)
-        values |= {n: v for n, v in derived.items() if n not in definitions and n not in chosen}
+        given = {*definitions, *chosen}
+        more = {"aic": chip.cores("aic"), "aiv": chip.cores("aiv"), "given": given}
+        asked = inspect.signature(kernel.specialize_function).parameters
+        derived = called(kernel, "specialize", kernel.specialize_function, **values, **{n: v for n, v in more.items() if n in asked})
+        values |= {n: v for n, v in derived.items() if n not in given}
     return values
 
 
@@ -101,11 +109,12 @@ def called(kernel: "Kernel", role: str, function: Callable[..., Any], *args: Any
 def kernel_inputs(kernel: "Kernel", values: dict[str, Any], seed: int = 0) -> dict[str, np.ndarray]:
     """Seeded inputs of a kernel, by tensor name: normal data for floats, small integers else."""
     rng = np.random.default_rng(seed)
-    shapes = {n: kernel.shape(n, values) for n, spec in kernel.tensors.items() if not spec.output}
+    tensors = kernel.bound(values)
+    shapes = {n: kernel.shape(n, values) for n, spec in tensors.items() if not spec.output}
     if kernel.inputs_function is not None:
         given = called(kernel, "inputs", kernel.inputs_function, rng, **values)
-        return {n: np.ascontiguousarray(given[n], dtype=kernel.tensors[n].dtype.numpy) for n in shapes}
-    return {n: random_array(rng, shape, kernel.tensors[n].dtype) for n, shape in shapes.items()}
+        return {n: np.ascontiguousarray(given[n], dtype=tensors[n].dtype.numpy) for n in shapes}
+    return {n: random_array(rng, shape, tensors[n].dtype) for n, shape in shapes.items()}
 
 
 def random_array(rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> np.ndarray:

@@ -18,10 +18,10 @@ def golden_case(prepared: Prepared, name: str = "case") -> Case:
     expected = expected_outputs(prepared)
     if expected is None:
         expected = run_values(prepared, time_program(prepared.program, prepared.compiled.chip))
-    tolerance = kernel.tolerance if kernel else 1e-3
+    tolerance = kernel.largest_tolerance(prepared.values) if kernel else (1e-3, 1e-3)
     values = {argument: _value(prepared, argument, type_) for argument, type_ in _signature(prepared)}
     outputs = {n: np.asarray(expected[n], arguments.arrays[n].dtype) for n in arguments.outputs if n in expected}
-    return Case(name, prepared.compiled.name, arguments.blocks, values, outputs, tolerance, tolerance)
+    return Case(name, prepared.compiled.name, arguments.blocks, values, outputs, *reversed(tolerance))
 
 
 def _signature(prepared: Prepared) -> list[tuple[str, ir.Type]]:

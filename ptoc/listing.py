@@ -21,7 +21,7 @@ def _kernel(kernel: Any) -> dict[str, Any]:
         "name": kernel.name,
         "summary": kernel.doc,
         "arguments": [
-            {"name": n, "shape": list(s.shape), "dtype": s.dtype.name, "output": s.output} for n, s in kernel.tensors.items()
+            {"name": n, "shape": list(s.shape), "dtype": str(s.dtype), "output": s.output} for n, s in kernel.tensors.items()
         ],
         "sizes": list(kernel.sizes),
         "parameters": dict(kernel.parameters),

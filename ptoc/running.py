@@ -103,7 +103,7 @@ def arrange(
     kernel = source.kernel
     given = {n: foreign_array(n, str(v), 0) for n, v in definitions.items() if n in kernel.tensors}
     definitions = {n: v for n, v in definitions.items() if n not in given}
-    numbers = kernel_values(kernel, case, definitions)
+    numbers = kernel_values(kernel, case, definitions, chip)
     blocks = _blocks(kernel, numbers, cores, chip)
     parameters = {k: numbers[k] for k in kernel.parameters}
     compiled = partial(compile_source, source, chip, parameters, sync, auto_stages)
@@ -128,7 +128,7 @@ def _arrange_text(
 
 def _kernel_extents(kernel: Kernel, values: dict[str, Any], arguments: Arguments) -> dict[str, Any]:
     """Numbers by name, and bytes of the tensors, made or not."""
-    sizes = {n: math.prod(kernel.shape(n, values)) * spec.dtype.bytes for n, spec in kernel.tensors.items()}
+    sizes = {n: math.prod(kernel.shape(n, values)) * spec.dtype.bytes for n, spec in kernel.bound(values).items()}
     return {**arguments.numbers, **sizes}
 
 
@@ -156,14 +156,15 @@ def _kernel_arguments(
     timed: TimedKernel, kernel: Kernel, values: dict[str, Any], inputs: dict[str, np.ndarray], blocks: int, made: bool = True
 ) -> Arguments:
     """The arguments of a Python kernel; with `made` false its tensors only where they are given or hold integers."""
-    names = set(inputs) - set(kernel.tensors)
+    tensors = kernel.bound(values)
+    names = set(inputs) - set(tensors)
     if names:
-        raise ArgumentError(f"kernel {kernel.name} has no tensor '{sorted(names)[0]}'; tensors: {', '.join(kernel.tensors)}")
-    for name, spec in kernel.tensors.items():
+        raise ArgumentError(f"kernel {kernel.name} has no tensor '{sorted(names)[0]}'; tensors: {', '.join(tensors)}")
+    for name, spec in tensors.items():
         refuse_huge(name, kernel.shape(name, values), spec.dtype)
-    wanted = {n for n, spec in kernel.tensors.items() if not spec.output}
-    made = made or bool(inputs) or not all(kernel.tensors[n].dtype.is_float for n in wanted)
-    outputs = tuple(n for n, spec in kernel.tensors.items() if spec.output)
+    wanted = {n for n, spec in tensors.items() if not spec.output}
+    made = made or bool(inputs) or not all(tensors[n].dtype.is_float for n in wanted)
+    outputs = tuple(n for n, spec in tensors.items() if spec.output)
     numbers = {n: values[n] for n in kernel.sizes} | {n: size * blocks for n, size in timed.workspace.items()}
     if not made:
         return Arguments(numbers, {}, outputs, blocks)
@@ -172,14 +173,14 @@ def _kernel_arguments(
         shape, array = kernel.shape(name, values), np.asarray(given)
         if tuple(array.shape) != shape:
             raise ArgumentError(f"kernel {kernel.name}: tensor '{name}' must have shape {shape}; got {tuple(array.shape)}")
-        dtype = kernel.tensors[name].dtype
+        dtype = tensors[name].dtype
         if array.dtype.kind in "cOSUmM" or (array.dtype.kind == "f" and not dtype.is_float):
             raise ArgumentError(f"kernel {kernel.name}: tensor '{name}' is of {dtype}; got {array.dtype}; convert it first")
         if array.dtype.kind == "V" and array.dtype.itemsize == dtype.numpy.itemsize:
             array = array.view(dtype.numpy)  # numpy files keep the bytes of bf16 and the like, not their name
         arrays[name] = np.ascontiguousarray(array, dtype=dtype.numpy)
     for name in outputs:
-        arrays[name] = np.zeros(kernel.shape(name, values), kernel.tensors[name].dtype.numpy)
+        arrays[name] = np.zeros(kernel.shape(name, values), tensors[name].dtype.numpy)
     return Arguments(numbers, arrays, outputs, blocks)
 
 
@@ -205,7 +206,16 @@ def memories_of(prepared: Prepared) -> Memories:
     chip, arguments = prepared.compiled.chip, prepared.arguments
     on_chip = {name: chip.capacity_bytes(name) for name in MEMORIES}
     given = {f"gm:{n}": a for n, a in arguments.arrays.items() if n not in arguments.outputs or n in arguments.updated}
+    if prepared.compiled.kernel is not None:
+        given |= {name: arguments.arrays[name.removeprefix("gm:")] for name in added_to(prepared.program)}
     return Memories(on_chip, prepared.program.memories, given)
+
+
+def added_to(program: Program) -> set[str]:
+    """Memories that atomic additions go to: a Python kernel's tensors among them are zeros before the run."""
+    sites = {site for site in program.sites if site.attributes.get("atomic")}
+    commands = (c for stream in program.streams for c in stream.commands if c.site in sites) if sites else ()
+    return {ref.memory for c in commands for ref in c.refs(c.writes)}
 
 
 def run_compiled(
@@ -253,7 +263,7 @@ def _result(arranged: Arranged, program: Program, timeline: Timeline, checked: b
     result.sync = sync_counts(program, checked)
     kernel = arranged.source.kernel
     if kernel is not None:
-        result.tolerance = kernel.tolerance
+        result.tolerance = kernel.largest_tolerance(arranged.values)[1]
         result.flops = called(kernel, "flops", kernel.flops_function, **arranged.values) if kernel.flops_function else None
     return result
 
@@ -312,7 +322,7 @@ def expected_outputs(prepared: Prepared) -> dict[str, np.ndarray] | None:
     kernel = prepared.compiled.kernel
     if kernel is None or kernel.reference_function is None:
         return None
-    inputs = {n: prepared.arguments.arrays[n] for n, spec in kernel.tensors.items() if not spec.output}
+    inputs = {n: prepared.arguments.arrays[n] for n, spec in kernel.bound(prepared.values).items() if not spec.output}
     wide = {n: a.astype(np.float32) if a.dtype.kind not in "iu" and a.dtype != np.float64 else a for n, a in inputs.items()}
     extra = {n: prepared.values[n] for n in _wanted(kernel.reference_function) if n in prepared.values and n not in wide}
     expected = called(kernel, "reference", kernel.reference_function, **wide, **extra)
@@ -331,13 +341,17 @@ def _compare(result: Result, prepared: Prepared) -> None:
     expected = expected_outputs(prepared)
     if expected is None:
         return
-    tolerance = prepared.compiled.kernel.tolerance
+    kernel = prepared.compiled.kernel
     errors, passed = [], True
     for name, reference in expected.items():
+        absolute, relative = kernel.tolerance_of(name, prepared.values)
         got, reference = result.outputs[name].astype(np.float64), np.asarray(reference, np.float64)
-        difference = np.abs(got - reference)
+        same = (got == reference) | (np.isnan(got) & np.isnan(reference))  # equal infinities, and no number where none is expected
+        with np.errstate(invalid="ignore"):
+            difference = np.where(same, 0.0, np.abs(got - reference))
+            allowed = np.where(np.isfinite(reference), absolute + relative * np.abs(reference), 0.0)
         errors.append(float(difference.max(initial=0.0)) if not np.isnan(difference).any() else float("nan"))
-        passed &= bool(np.all(difference <= tolerance + tolerance * np.abs(reference)))
+        passed &= bool(np.all(difference <= allowed))
     result.max_abs_error, result.passed = max(errors), passed
 
 
@@ -366,7 +380,7 @@ def other_cases(prepared: Prepared) -> Iterator[Program]:
     kernel, chip = prepared.compiled.kernel, prepared.compiled.chip
     found = []
     for name in kernel.cases:
-        values = kernel_values(kernel, name, {})
+        values = kernel_values(kernel, name, {}, chip)
         if all(values[k] == prepared.values[k] for k in kernel.parameters) and values != prepared.values:
             found.append(values)
     for values in sorted(found, key=lambda v: [v[n] for n in kernel.sizes]):

@@ -55,10 +55,10 @@ def reshape(ref: TileRef, v_rows: int, v_cols: int, dtype: str, rows: int, cols:
     """The bytes of a tile as another one.  Raises NotSupportedError for a part that does not begin a contiguous run of the right size."""
     address = ref.address
     if ref.row or ref.col:
-        whole_rows = ref.slayout == "none_box" and ref.blayout == "row_major" and ref.col == 0
+        whole_rows = ref.slayout == "none_box" and ref.blayout == "row_major" and (ref.col == 0 or ref.rows == 1)
         if not whole_rows:
             raise NotSupportedError("a reshape of a part of a tile needs a part that is contiguous")
-        address += ref.row * ref.cols * DTYPES[ref.dtype].bytes
+        address += (ref.row * ref.cols + ref.col) * DTYPES[ref.dtype].bytes
     return TileRef(ref.memory, address, dtype, rows, cols, blayout, slayout, fractal, 0, 0, v_rows, v_cols)
 
 

@@ -54,6 +54,7 @@ class TGather(VectorOp, name="tgather"):
     k_value: Optional[Operand[Any]] = None
     reads = ("src", "indices")
     writes = ("dst", "cdst", "tmp")
+    enums = {"maskPattern": "mask_pattern", "cmpMode": "cmp"}
     format = (
         "`ins` `(` $src `,` `{` `maskPattern` `=` $maskPattern `}` `:` type($src) `)` `outs` `(` $dst `:` type($dst) `)` attr-dict",
         "`ins` `(` $src `,` $k_value (`,` $tmp^)? `:` type($src) `,` type($k_value) (`,` type($tmp)^)? `)` "

@@ -151,6 +151,7 @@ class TMrgSort(VectorOp, name="tmrgsort"):
     excuted: Optional[Operand[Any]] = None
     reads = SOURCES
     writes = ("dst", "tmp")
+    scalars = {"block_len": DTYPES["i32"]}
     format = merge_formats()
     cpp = (
         "[TMRGSORT({dst}, {src0}, {block_len}][TMRGSORT<{dst.type}, {tmp.type}, {src0.type}, {src1.type}][, {src2.type}][, {src3.type}]"

@@ -45,6 +45,92 @@ def test_parameters_are_constants() -> None:
     assert "!pto.tile_buf<vec, 16x64xf32>" in text(plain, R=16)
 
 
+@ptoc.kernel
+def any_type(x: ptoc.Tensor["M", "T"], y: ptoc.Out["M", "T"], M, *, T: str = "f32"):
+    """y = x + x."""
+    t = ptoc.tile([1, 64], x.dtype, valid=(1, M))
+    ptoc.load(t, x)
+    ptoc.add(t, t, t)
+    ptoc.store(y, t)
+
+
+any_type.reference(lambda x: x + x)
+any_type.case("half", M=33, T="f16")
+
+
+def test_element_types_are_parameters() -> None:
+    assert "!pto.tile_buf<vec, 1x64xf32, valid=1x?>" in text(any_type)
+    assert "!pto.tile_buf<vec, 1x64xf16, valid=1x?>" in text(any_type, T="f16")
+    result = ptoc.run(any_type, case="half")
+    assert result.passed
+    assert result.outputs["y"].dtype == np.float16
+    assert ptoc.run(any_type, M=5, T="f32").outputs["y"].dtype == np.float32
+    with pytest.raises(ptoc.ArgumentError, match=r"parameter T must be an element type .*; got 'f17'"):
+        ptoc.run(any_type, M=5, T="f17")
+
+
+def test_tolerances_by_element_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(any_type, "tolerance", {"f32": (1e-9, 1e-6), "f16": 1e-2})
+    assert ptoc.run(any_type, M=5, T="f32").tolerance == 1e-6
+    assert ptoc.run(any_type, M=5, T="f16").tolerance == 1e-2
+    assert any_type.largest_tolerance({"T": "f32"}) == (1e-9, 1e-6)
+    assert any_type.largest_tolerance({"T": "f16"}) == (1e-2, 1e-2)
+    with pytest.raises(ptoc.ArgumentError, match="kernel any_type: no tolerance for i32, the type of 'y'; there is one for f32, f16"):
+        ptoc.run(any_type, M=5, T="i32")
+
+
+@ptoc.kernel
+def over_size(x: ptoc.Tensor["N", f32], y: ptoc.Out["N", f32], N):
+    """y = x / N, as a product and a quotient."""
+    t = ptoc.tile([1, 64], f32, valid=(1, N))
+    ptoc.load(t, x)
+    ptoc.muls(t, t, N)
+    ptoc.divs(t, t, N * N)
+    ptoc.store(y, t)
+
+
+def test_numbers_of_the_kernel_are_scalars_of_tiles() -> None:
+    x = np.array([6.0, np.inf, -np.inf, np.nan, 0.0, 1e30], np.float32)
+    over_size.reference(lambda x, N: x / N)
+    assert ptoc.run(over_size, inputs={"x": x}, N=6, check=True).passed
+    over_size.reference(lambda x, N: np.where(np.isnan(x), 0, x / N))
+    assert not ptoc.run(over_size, inputs={"x": x}, N=6).passed
+    over_size.reference(lambda x, N: np.where(np.isinf(x), 1e30, x / N))
+    assert not ptoc.run(over_size, inputs={"x": x}, N=6).passed
+
+
+@ptoc.kernel
+def picked(x: ptoc.Tensor["M", 64, f32], order: ptoc.Tensor["N", 2, ptoc.i32], y: ptoc.Out["N", 64, f32], N):
+    """y[i] = x[order[i, 1]]."""
+    for i in ptoc.range(N):
+        row = order.number(i, 1)
+        t = ptoc.tile([1, 64], f32)
+        ptoc.load(t, x[row : row + 1, :])
+        with ptoc.when(order.number(i, 0) > 0):
+            ptoc.muls(t, t, 2.0)
+        ptoc.store(y[i : i + 1, :], t)
+
+
+def test_elements_of_integer_tensors_are_numbers_of_the_kernel() -> None:
+    order = np.array([[0, 3], [1, 0], [-1, 3]], np.int32)
+    picked.reference(lambda x, order: x[order[:, 1]] * np.where(order[:, :1] > 0, 2, 1))
+    assert ptoc.run(picked, inputs={"order": order}, M=4, N=3, check=True).passed
+    assert "= pto.load_scalar %arg1[" in text(picked)
+
+
+@ptoc.kernel
+def one_row(x: ptoc.Tensor[1, 256, f32], y: ptoc.Out[2, 64, f32]):
+    """The middle half of a row, as two rows."""
+    t = ptoc.tile([1, 256], f32)
+    ptoc.load(t, x)
+    ptoc.store(y, t[:, 64:192].reshape(2, 64))
+
+
+def test_a_part_of_one_row_has_other_shapes() -> None:
+    one_row.reference(lambda x: x[0, 64:192].reshape(2, 64))
+    assert ptoc.run(one_row, check=True).passed
+
+
 def test_every_op_remembers_its_line() -> None:
     module = plain.trace()
     places = {}

@@ -28,6 +28,7 @@ WRONG = [
     ("ptoc.program_id(2, (4, M))  # wrong", ParseError, "program_id: the axis must be 0 to 1; got 2"),
     ("with ptoc.cube():\n    with ptoc.vector():  # wrong\n        pass", ParseError, "a vector section cannot stand inside a cube section"),
     # tiles and views
+    ("x.number(0, 1)  # wrong", ParseError, "number: a whole tensor of integers is expected; got view"),
     ("ptoc.tile([8, M], f32)  # wrong", ParseError, "tile: a shape of .* known when compiling is expected"),
     ("ptoc.tile([8, 0], f32)  # wrong", ParseError, "tile: a shape of"),
     ("ptoc.tile([8, 64], 'f32')  # wrong", ParseError, "tile: an element type such as ptoc.f32 is expected; got 'f32'"),
@@ -93,7 +94,10 @@ DECLARED = [
     ("def kernel(): pass", ParseError, "kernel.py:5: kernel 'kernel' takes no tensor"),
     ('def kernel(x: ptoc.Tensor["M", f32], K): pass', ParseError, "kernel.py:5: argument 'K' needs a Tensor annotation"),
     ('def kernel(x: ptoc.Tensor["M", f32], *, T): pass', ParseError, "kernel.py:5: argument 'T' needs a Tensor annotation"),
-    ('def kernel(x: ptoc.Tensor["M"]): pass', ParseError, "the last entry must be an element type such as ptoc.f16; got 'M'"),
+    ('def kernel(x: ptoc.Tensor["M"]): pass', ParseError, "at least one extent is needed"),
+    ('def kernel(x: ptoc.Tensor["M", 3]): pass', ParseError, "the last entry must be an element type such as ptoc.f16, or the name of a parameter; got 3"),
+    ('def kernel(x: ptoc.Tensor["M", "T"]): pass', ParseError, "argument 'x': element type or order are asked of 'T', which is no keyword parameter"),
+    ('def kernel(x: ptoc.Tensor["M", f32].stored("T")): pass', ParseError, "only a matrix can be stored transposed; got 1 extents"),
     ("def kernel(x: ptoc.Tensor[f32]): pass", ParseError, "at least one extent is needed"),
     ("def kernel(x: ptoc.Tensor[0, f32]): pass", ParseError, "an extent is a positive integer or the name of a size; got 0"),
 ]
