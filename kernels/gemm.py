@@ -259,6 +259,11 @@ def specialize(M, N, K, IN, TM, TN, SPLIT, TK, TK0, aic, given, cores=None, **_)
     return {"TM": TM, "TN": TN, "TK": TK, "TK0": TK0, "TAILS": tails}
 
 
+gemm.limit("the factors are f16, bf16, f32 or i8", IN="i16", OUT="f32")
+gemm.limit("sums of floats leave as f32, f16 or bf16, with a scale as i8", OUT="i32")
+gemm.limit("sums of bytes leave as i32, f32, f16 or bf16, with a scale as i8 or f16", IN="i8", OUT="i16")
+gemm.limit("with SPLIT nothing but the bias comes after the sum", SPLIT=2, RELU=True)
+gemm.limit("a tile of C fits into L0C: TM * TN is at most 32768", TM=256, TN=256)
 gemm.tolerance = 1e-2
 gemm.case("default", M=512, K=2048, N=1536, cores=1)
 gemm.case("tails", M=200, K=300, N=270, cores=2, TM=128, TN=256)
@@ -279,6 +284,7 @@ gemm.case("decode", M=1, K=1100, N=1000, ORDER_B="dn", cores=2)
 gemm.case("f16_6144", large=True, M=6144, K=6144, N=6144)
 gemm.case("f16_8192", large=True, M=8192, K=8192, N=8192)
 gemm.case("bf16_to_bf16_6144", large=True, M=6144, K=6144, N=6144, IN="bf16", OUT="bf16", ORDER_B="dn")
+gemm.case("f32_4096", large=True, M=4096, K=4096, N=4096, IN="f32")
 gemm.case("bytes_6144", large=True, M=6144, K=6144, N=6144, IN="i8", OUT="f16", SCALE="i64")
 gemm.case("odd_5000", large=True, M=5000, K=5001, N=5003)
 gemm.case("split_k_65536", large=True, M=256, K=65536, N=256, SPLIT=24)

@@ -51,6 +51,7 @@ def cores(H: int, aic: int, **_: int) -> int:
     return min(H, aic)
 
 
+gemm_qk.limit("the queries of a head fit into L0A: TM * D is at most 32768", D=512)
 gemm_qk.tolerance = 1e-2
 gemm_qk.case("default", H=1, BLOCKS=16)
 gemm_qk.case("heads_in_turn", H=3, BLOCKS=3, cores=1)

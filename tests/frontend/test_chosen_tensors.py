@@ -140,3 +140,15 @@ def test_a_control_word_scales_what_is_stored() -> None:
     a, b = np.eye(16, 32) * 3, np.arange(32)[:, None] - np.arange(16)[None, :]
     got = ptoc.run(bytes_of, inputs={"a": a, "b": b}).outputs["c"]
     assert np.array_equal(got, np.rint(1.5 * b[:16]))
+
+
+def test_a_kernel_may_say_which_chip_it_is_made_for() -> None:
+    @ptoc.kernel(chip="ascend910b2")
+    def k(x: ptoc.Tensor[1, 64, f32], y: ptoc.Out[1, 64, f32]):
+        t = ptoc.tile([1, 64], f32)
+        ptoc.load(t, x)
+        ptoc.store(y, t)
+
+    assert ptoc.run(k, values=False).chip.name == "ascend910b2"
+    assert ptoc.run(k, "ascend910b1", values=False).chip.name == "ascend910b1"
+    assert ptoc.compile(k).chip.name == "ascend910b2"
