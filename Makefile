@@ -7,7 +7,7 @@ LINTERS := .venv/linters
 BENCHED := .venv/benched
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-fidelity bench-sim bench-sync clean
+.PHONY: help demo test lint bench bench-fidelity bench-kernels bench-sim bench-sync clean
 
 help: ## list the jobs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -27,6 +27,9 @@ bench: $(INSTALLED) ## speed of compilation and simulation, by kernel
 
 bench-sync: $(INSTALLED) ## speed of insert-sync by number of tile ops
 	$(BIN)/python benchmarks/insert_sync.py
+
+bench-kernels: $(INSTALLED) $(BENCHED) ## large cases of all kernels: latency, TFLOP/s, GB/s, share of the roofline, engine that bounds
+	$(BIN)/python benchmarks/kernels.py
 
 bench-fidelity: $(INSTALLED) ## simulated against measured device times, by row and group (some minutes)
 	$(BIN)/ptoc fidelity

@@ -17,8 +17,13 @@ import click
 from ptoc.cli import main
 from ptoc.dialect import errors
 from ptoc.dialect.op import REGISTRY, PtoOp
-from ptoc.listing import pass_facts
+from ptoc.kernel_facts import arranged_case, full
+from ptoc.kernel_page import page
+from ptoc.listing import kernel_facts, pass_facts
+from ptoc.loading import shipped_kernel, shipped_names
 from ptoc.passes.pipeline import PIPELINE
+from ptoc.running import run_arranged
+from ptoc.timeline_svg import timeline_svg
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -117,12 +122,43 @@ def _console(block: str, folder: str) -> str:
     return "\n".join(shown) + "\n"
 
 
+def kernels_page() -> str:
+    """The list of kernels."""
+    lines = ["# Kernels", "", NOTE, "`ptoc kernels NAME` prints the same as a kernel's page.", "", "| kernel | computes | cases |", "|---|---|---|"]
+    for fact in kernel_facts():
+        large = len(fact["large_cases"])
+        cases = f"{len(fact['cases']) - large} small, {large} large" if large else f"{len(fact['cases'])}"
+        summary = fact["summary"].replace("|", "\\|")
+        lines.append(f"| [{fact['name']}](kernels/{fact['name']}.md) | {summary} | {cases} |")
+    return "\n".join(lines) + "\n"
+
+
+def kernel_pages(name: str) -> dict[str, str]:
+    """The page of a kernel and the picture on it, by file name."""
+    kernel = shipped_kernel(name)
+    note = "Written by `docs/generate.py` from the kernel, compiled and simulated; do not edit.\n"
+    picture = timeline_svg(run_arranged(arranged_case(kernel, None), False))
+    return {f"kernels/{name}.md": page(full(kernel), note, f"{name}.svg"), f"kernels/{name}.svg": picture}
+
+
 def pages() -> dict[str, str]:
-    """All pages by file name."""
-    return {"ops.md": ops_page(), "passes.md": passes_page(), "errors.md": errors_page(), "cli.md": cli_page()}
+    """All pages but those of kernels, by file name."""
+    return {"ops.md": ops_page(), "passes.md": passes_page(), "errors.md": errors_page(), "cli.md": cli_page(), "kernels.md": kernels_page()}
+
+
+def write_pages() -> None:
+    """Writes all pages, and takes away those of kernels that there are no more."""
+    found = pages()
+    for name in shipped_names():
+        found |= kernel_pages(name)
+    (HERE / "kernels").mkdir(exist_ok=True)
+    for old in (HERE / "kernels").iterdir():
+        if f"kernels/{old.name}" not in found:
+            old.unlink()
+    for name, content in found.items():
+        (HERE / name).write_text(content, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    for page, content in pages().items():
-        (HERE / page).write_text(content, encoding="utf-8")
+    write_pages()
     (ROOT / "README.md").write_text(readme(), encoding="utf-8")

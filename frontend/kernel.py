@@ -29,8 +29,9 @@ class Kernel:
     """A kernel: the traced function, its numpy reference and its named cases.
 
     Sizes: names in tensor annotations that no keyword parameter has; known at run time.  Parameters: keyword-only arguments of the
-    function, constants of one compilation.  sync: "keep" where the kernel has its flags and barriers by hand.  tolerance: of outputs,
-    one number for absolute and relative, or the two (absolute, relative); or one of these for each element type, by its name.
+    function, constants of one compilation.  sync: "keep" where the kernel has its flags and barriers by hand.  chip: the one that
+    it is made for, "" for any.  tolerance: of outputs, one number for absolute and relative, or the two (absolute, relative); or one of
+    these for each element type, by its name.
     """
 
     function: Callable[..., None]
@@ -39,6 +40,7 @@ class Kernel:
     parameters: dict[str, int | float | bool | str]
     cases: dict[str, dict[str, Any]] = field(default_factory=dict)
     large_cases: set[str] = field(default_factory=set)
+    limits: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     tolerance: Tolerance | dict[str, Tolerance] = 1e-3
     reference_function: Callable[..., Any] | None = None
     flops_function: Callable[..., int] | None = None
@@ -46,6 +48,7 @@ class Kernel:
     cores_function: Callable[..., int] | None = None
     specialize_function: Callable[..., dict[str, Any]] | None = None
     sync: str = "insert"
+    chip: str = ""
     compilations: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -98,6 +101,14 @@ class Kernel:
         self.cases[name] = arguments
         if large:
             self.large_cases.add(name)
+
+    def limit(self, text: str, **beyond: Any) -> None:
+        """States a limit, as a sentence, with sizes and parameters (and `cores`) beyond it: a run of the default case with them is refused."""
+        unknown = set(beyond) - set(self.sizes) - set(self.parameters) - {"cores"}
+        if unknown or not beyond:
+            what = f"'{sorted(unknown)[0]}', which is no size or parameter" if unknown else "nothing that lies beyond it"
+            raise ArgumentError(f"kernel {self.name}: the limit '{text}' gives {what}")
+        self.limits.append((text, beyond))
 
     @property
     def small_cases(self) -> tuple[str, ...]:
@@ -238,16 +249,17 @@ def _plain(message: str) -> str:
     return "a tile, view or number made inside a loop, condition or section is used outside of it: make it before"
 
 
-def kernel(function: Callable[..., None] | None = None, *, sync: str = "insert") -> Kernel | Callable[[Callable[..., None]], Kernel]:
+def kernel(function: Callable[..., None] | None = None, *, sync: str = "insert", chip: str = "") -> Kernel | Callable[[Callable[..., None]], Kernel]:
     """Decorator: makes a kernel of a function whose positional arguments are tensors and whose keyword-only ones are constants.
 
     sync: "insert", or "keep" (`@ptoc.kernel(sync="keep")`) for a kernel whose flags and barriers are all written by hand.
+    chip: what it runs on where no other chip is asked for.
     Raises ParseError where an argument has no Tensor annotation or a keyword parameter no default, ArgumentError for another `sync`.
     """
     if sync not in SYNC:
         raise ArgumentError(f"kernel: sync must be {' or '.join(map(repr, SYNC))}; got {sync!r}")
     if function is None:
-        return lambda later: kernel(later, sync=sync)
+        return lambda later: kernel(later, sync=sync, chip=chip)
     where = f"{short_path(function.__code__.co_filename)}:{function.__code__.co_firstlineno}"
     tensors, parameters, sizes = {}, {}, []
     for name, parameter in inspect.signature(function).parameters.items():
@@ -268,4 +280,4 @@ def kernel(function: Callable[..., None] | None = None, *, sync: str = "insert")
         for parameter in spec.asked:
             if not isinstance(parameters.get(parameter), str):
                 raise ParseError(f"argument '{name}': element type or order are asked of '{parameter}', which is no keyword parameter with a text as default", where)
-    return Kernel(function, function.__name__, tensors, parameters, sync=sync)
+    return Kernel(function, function.__name__, tensors, parameters, sync=sync, chip=chip)

@@ -12,7 +12,7 @@ All slots are declared free once, before the first output tile, and waited for o
 
 import ptoc
 from ptoc import L0A, L0B, L0C, L1, f16, f32
-from ptoc.kernels.gemm import gemm
+from ptoc.kernels.gemm import Tiling, gemm
 
 FREE_AND_FULL = (("MTE1", "MTE2"), ("M", "MTE1"), ("FIX", "M"))
 
@@ -30,19 +30,21 @@ def gemm_expert(
     TN: int = 256,
     TK: int = 256,
     TK0: int = 128,
+    BAND: int = 8,
 ):
-    """c[m, n] = sum over k of a[m, k] * b[k, n], with flags and addresses by hand; the parameters are those of gemm."""
+    """c[m, n] = sum over k of a[m, k] * b[k, n], with flags and addresses by hand; f16, stored row by row."""
     half, steps, bytes_a1 = TN // 2, TK // TK0, TM * TK * f16.bytes
     a1_slots, b1_slots = ptoc.tile([TM, TK], f16, L1, slots=2, addr=0), ptoc.tile([TK, TN], f16, L1, slots=2, addr=2 * bytes_a1)
     a0_slots, b0_slots = ptoc.tile([TM, TK0], f16, L0A, slots=2, addr=0), ptoc.tile([TK0, half], f16, L0B, slots=2, addr=0)
     c0_slots = ptoc.tile([TM, half], f32, L0C, slots=2, addr=0)
-    columns, blocks = ptoc.ceil_div(N, TN), ptoc.ceil_div(K, TK)
+    rows, columns, blocks = ptoc.ceil_div(M, TM), ptoc.ceil_div(N, TN), ptoc.ceil_div(K, TK)
     first, stride = ptoc.block_idx(), ptoc.num_blocks()
     for reader, writer in FREE_AND_FULL:
         for slot in range(2):
             ptoc.set_flag(reader, writer, slot)
-    for t in ptoc.range(first, ptoc.ceil_div(M, TM) * columns, stride):
-        m0, n0 = t // columns * TM, t % columns * TN
+    for t in ptoc.range(first, rows * columns, stride):
+        row, column = Tiling(TM, TN, TK, TK0, BAND).tile_at(t, rows, columns)
+        m0, n0 = row * TM, column * TN
         m, n = ptoc.minimum(M - m0, TM), ptoc.minimum(N - n0, TN)
         for i in ptoc.range(blocks):
             k, slot1 = ptoc.minimum(K - i * TK, TK), ((t - first) // stride * blocks + i) % 2
@@ -83,9 +85,13 @@ def gemm_expert(
     ptoc.barrier("ALL")
 
 
-gemm_expert.reference(gemm.reference_function)
+@gemm_expert.cores
+def cores(M: int, N: int, TM: int, TN: int, aic: int, **_: int) -> int:
+    return min(aic, -(-M // TM) * -(-N // TN))
+
+
+gemm_expert.reference(lambda a, b: a @ b)
 gemm_expert.flops(gemm.flops_function)
-gemm_expert.cores(gemm.cores_function)
 gemm_expert.tolerance = gemm.tolerance
-for name, arguments in gemm.cases.items():
-    gemm_expert.case(name, **arguments)
+for name in ("default", "tails", "tails_in_turn", "small", "many_cores", "f16_6144"):
+    gemm_expert.case(name, large=name in gemm.large_cases, **{n: v for n, v in gemm.cases[name].items() if n in ("M", "N", "K", "cores")})

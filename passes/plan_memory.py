@@ -54,8 +54,12 @@ def functions(module: ir.Module) -> list[ir.Operation]:
 
 def memory_map(module: ir.Module, chip) -> str:
     """The text of `ptoc compile --memory-map`: per function and memory, address, bytes, tile and line, by address."""
-    plans: list[Plan] = [plan for func in functions(module) for plan in plans_of(func, chip, _given)]
-    return "".join(f"{line}\n" for plan in plans for line in plan.map())
+    return "".join(f"{line}\n" for plan in plans_of_module(module, chip) for line in plan.map())
+
+
+def plans_of_module(module: ir.Module, chip) -> list[Plan]:
+    """The plans of a module in which addresses stand, function by function."""
+    return [plan for func in functions(module) for plan in plans_of(func, chip, _given)]
 
 
 def _given(buffer: Buffer) -> int | None:

@@ -21,6 +21,7 @@ _FROM = {
         " barrier program_id return_if set_flag sub_block_idx tile vector wait_flag when"
     ).split(),
     "dialect.dtypes": "f32 f16 bf16 i8 i16 i32 i64 ui8 ui16 ui32 f8E4M3FN f8E5M2 DType".split(),
+    "dialect.fixpipe": ["control_word"],
     "dialect.errors": (
         "PtocError ParseError VerifyError CapacityError NotSupportedError ArgumentError ChipError SimulationError DeadlockError SyncError"
         " BoundsError PoisonError CheckError"

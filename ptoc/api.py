@@ -5,14 +5,12 @@ from typing import Any
 import numpy as np
 
 from ptoc.frontend import Kernel
-from ptoc.machine.chip import Chip, load_chip
+from ptoc.machine.chip import Chip
 
 from .compiled import Compiled, compile_source
-from .loading import Source, load_kernel, load_source
+from .loading import DEFAULT_CHIP, Source, chip_of, load_kernel, load_source
 from .result import Result
 from .running import check_compiled, run_compiled
-
-DEFAULT_CHIP = "ascend910b1"
 
 
 def _source(kernel: Kernel | str | Source) -> Source:
@@ -21,23 +19,21 @@ def _source(kernel: Kernel | str | Source) -> Source:
     return Source(kernel.name, kernel) if isinstance(kernel, Kernel) else load_source(kernel)
 
 
-def _chip(chip: str | Chip) -> Chip:
-    return load_chip(chip) if isinstance(chip, str) else chip
-
-
-def compile(kernel: Kernel | str | Source, chip: str | Chip = DEFAULT_CHIP, *, sync: str | None = None, auto_stages: bool = False, **parameters: Any) -> Compiled:
-    """Compiles a kernel (an object, a shipped name, `file.py:function`, a `.pto` file) for a chip; parameters are its constants.
+def compile(kernel: Kernel | str | Source, chip: str | Chip | None = None, *, sync: str | None = None, auto_stages: bool = False, **parameters: Any) -> Compiled:
+    """Compiles a kernel (an object, a shipped name, `file.py:function`, a `.pto` file) for a chip (none given: the one that the kernel
+    is made for, else the default); parameters are its constants.
 
     sync: "insert" what flags and barriers are missing, or "keep" them as written; None: as the kernel says, else "insert".
     auto_stages: two slots for tiles that cross engines also in loops without `stages=`, where memory allows.
     Raises: PtocError of the stage that refuses it.
     """
-    return compile_source(_source(kernel), _chip(chip), parameters, sync, auto_stages)
+    source = _source(kernel)
+    return compile_source(source, chip_of(source, chip), parameters, sync, auto_stages)
 
 
 def run(
     kernel: Kernel | str | Source,
-    chip: str | Chip = DEFAULT_CHIP,
+    chip: str | Chip | None = None,
     *,
     inputs: dict[str, np.ndarray] | None = None,
     case: str | None = None,
@@ -55,15 +51,17 @@ def run(
     launch.  values=False: time alone.  auto_stages: see compile.  check=True: also proves the synchronisation and runs the most adverse order that it allows.
     Raises: PtocError.
     """
-    return run_compiled(_source(kernel), _chip(chip), definitions, case, cores, inputs or {}, values, check, allow_unvalidated, sync, auto_stages)
+    source = _source(kernel)
+    return run_compiled(source, chip_of(source, chip), definitions, case, cores, inputs or {}, values, check, allow_unvalidated, sync, auto_stages)
 
 
 def check(
-    kernel: Kernel | str | Source, chip: str | Chip = DEFAULT_CHIP, *, case: str | None = None, cores: int | None = None, sync: str | None = None, auto_stages: bool = False,
+    kernel: Kernel | str | Source, chip: str | Chip | None = None, *, case: str | None = None, cores: int | None = None, sync: str | None = None, auto_stages: bool = False,
     **definitions: Any,
 ) -> Any:  # fmt: skip
     """Proves a kernel's synchronisation for given arguments: a SyncReport of what is missing, redundant or misused."""
-    return check_compiled(_source(kernel), _chip(chip), definitions, case, cores, {}, sync, auto_stages)
+    source = _source(kernel)
+    return check_compiled(source, chip_of(source, chip), definitions, case, cores, {}, sync, auto_stages)
 
 
 __all__ = ["DEFAULT_CHIP", "Compiled", "Result", "check", "compile", "load_kernel", "run"]

@@ -11,7 +11,6 @@ import click
 
 from ptoc.dialect.errors import PtocError
 
-DEFAULT_CHIP = "ascend910b1"
 KINDS = ("pto", "sim", "cpp")
 
 
@@ -45,7 +44,7 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.argument("kernel"),
             click.option("-D", "definitions", multiple=True, metavar="NAME=VALUE", help="A size, a parameter, or a tensor (SHAPE:DTYPE or FILE.npy)."),
             click.option("--case", help="A named case of the kernel; the first one by default."),
-            click.option("--chip", default=DEFAULT_CHIP, show_default=True, help="A chip of `ptoc chips`, or a chip file."),
+            click.option("--chip", help="A chip of `ptoc chips`, or a chip file; by default the one that the kernel is made for, else ascend910b1."),
             click.option("--cores", type=int, help="Blocks to launch."),
             click.option("--sync", type=click.Choice(["insert", "keep"]), help="Insert flags and barriers, or keep those that are there; by default as the kernel says."),
             click.option("--auto-stages", is_flag=True, help="Two slots for tiles that cross engines also in loops without stages=, where memory allows."),
@@ -71,7 +70,7 @@ def main() -> None:
 @click.option("--memory-map", is_flag=True, help="Print where every tile lies.")
 @click.option("--no-check", is_flag=True, help="Do not prove the synchronisation.")
 @reported
-def compile_command(kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str | None, auto_stages: bool, output: str, emit: str, memory_map: bool, no_check: bool) -> None:
+def compile_command(kernel: str, definitions: tuple, case: str | None, chip: str | None, cores: int | None, sync: str | None, auto_stages: bool, output: str, emit: str, memory_map: bool, no_check: bool) -> None:
     """Compile KERNEL to .pto, simulator IR and C++ with caller, build script and runner."""
     from .writing import compile_to
 
@@ -99,7 +98,7 @@ def compile_command(kernel: str, definitions: tuple, case: str | None, chip: str
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @reported
 def run_command(
-    kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str | None, auto_stages: bool, no_values: bool, checked: bool,
+    kernel: str, definitions: tuple, case: str | None, chip: str | None, cores: int | None, sync: str | None, auto_stages: bool, no_values: bool, checked: bool,
     trace: str | None, explained: bool, changes: tuple[str, ...], relative_to: str | None, report: str | None, pipe_utilization: str | None,
     save: str | None, allow_unvalidated: bool, as_json: bool,
 ) -> None:  # fmt: skip
@@ -113,12 +112,11 @@ def run_command(
 
         result = run_timed(kernel, chip, given, case, cores, sync, auto_stages, allow_unvalidated)
     else:
-        from ptoc.machine.chip import load_chip
-
-        from .loading import load_source
+        from .loading import chip_of, load_source
         from .running import run_compiled
 
-        result = run_compiled(load_source(kernel), load_chip(chip), given, case, cores, {}, not no_values, checked, allow_unvalidated, sync, auto_stages)
+        source = load_source(kernel)
+        result = run_compiled(source, chip_of(source, chip), given, case, cores, {}, not no_values, checked, allow_unvalidated, sync, auto_stages)
     if trace:
         from ptoc.simulator.trace import write_trace
 
@@ -162,16 +160,15 @@ def diff_command(first: str, second: str, as_json: bool) -> None:
 @click.option("--strict", is_flag=True, help="Redundant synchronisation fails too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @reported
-def check_command(kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str | None, auto_stages: bool, strict: bool, as_json: bool) -> None:
+def check_command(kernel: str, definitions: tuple, case: str | None, chip: str | None, cores: int | None, sync: str | None, auto_stages: bool, strict: bool, as_json: bool) -> None:
     """Prove KERNEL's synchronisation: every conflict ordered, nothing waits for ever, nothing redundant."""
-    from ptoc.machine.chip import load_chip
-
     from .arguments import parse_definitions
-    from .loading import load_source
+    from .loading import chip_of, load_source
     from .running import check_compiled
     from .sync_text import check_json, describe_check
 
-    report = check_compiled(load_source(kernel), load_chip(chip), parse_definitions(definitions), case, cores, {}, sync, auto_stages)
+    source = load_source(kernel)
+    report = check_compiled(source, chip_of(source, chip), parse_definitions(definitions), case, cores, {}, sync, auto_stages)
     click.echo(json.dumps(check_json(report), indent=2) if as_json else describe_check(report))
     if not report.ok or (strict and report.redundant):
         sys.exit(1)
@@ -229,13 +226,17 @@ def fidelity_command(file: str | None, chip: str | None, svg: str | None, as_jso
 
 @main.command("kernels")
 @click.argument("name", required=False)
+@click.option("--case", help="The case that NAME is compiled for; the first one by default.")
+@click.option("--chip", help="The chip that NAME is compiled for; by default the one that it is made for, else ascend910b1.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @reported
-def kernels_command(name: str | None, as_json: bool) -> None:
-    """List the shipped kernels with their arguments and cases."""
+def kernels_command(name: str | None, case: str | None, chip: str | None, as_json: bool) -> None:
+    """List the shipped kernels with their cases; of NAME description, arguments, limits, cases, and what its compiled form takes."""
     from .listing import kernel_facts, kernel_lines
 
-    facts = kernel_facts(name)
+    if name is None and (case or chip):
+        raise PtocError("--case and --chip say what a kernel is compiled for; name one")
+    facts = kernel_facts(name, chip, case)
     click.echo(json.dumps({"kernels": facts}, indent=2) if as_json else "\n".join(kernel_lines(facts)))
 
 

@@ -8,40 +8,19 @@ from ptoc.dialect.op import REGISTRY
 from ptoc.machine.chip import chip_names, load_chip
 from ptoc.passes.pipeline import PIPELINE
 
+from .kernel_facts import brief, full
+from .kernel_page import brief_lines, full_lines
 from .loading import shipped_kernel, shipped_names
 
 
-def kernel_facts(name: str | None = None) -> list[dict[str, Any]]:
-    """Facts of one shipped kernel, or of all."""
-    return [_kernel(shipped_kernel(n)) for n in ([name] if name else shipped_names())]
-
-
-def _kernel(kernel: Any) -> dict[str, Any]:
-    return {
-        "name": kernel.name,
-        "summary": kernel.doc,
-        "arguments": [
-            {"name": n, "shape": list(s.shape), "dtype": str(s.dtype), "output": s.output} for n, s in kernel.tensors.items()
-        ],
-        "sizes": list(kernel.sizes),
-        "parameters": dict(kernel.parameters),
-        "tolerance": kernel.tolerance,
-        "cases": kernel.cases,
-    }
+def kernel_facts(name: str | None = None, chip: str | None = None, case: str | None = None) -> list[dict[str, Any]]:
+    """Facts of all shipped kernels in brief, or of one in full, compiled for a case on a chip.  Raises: PtocError."""
+    return [full(shipped_kernel(name), chip, case)] if name else [brief(shipped_kernel(n)) for n in shipped_names()]
 
 
 def kernel_lines(facts: list[dict[str, Any]]) -> list[str]:
     """Readable lines of kernel facts."""
-    lines = []
-    for fact in facts:
-        lines.append(f"{fact['name']}: {fact['summary']}")
-        for a in fact["arguments"]:
-            shape = ", ".join(map(str, a["shape"]))
-            lines.append(f"  {'out' if a['output'] else 'in '} {a['name']}[{shape}] {a['dtype']}")
-        lines.append("  parameters: " + (", ".join(f"{k}={v}" for k, v in fact["parameters"].items()) or "none"))
-        for case, arguments in fact["cases"].items():
-            lines.append(f"  case {case}: " + ", ".join(f"{k}={v}" for k, v in arguments.items()))
-    return lines
+    return [line for fact in facts for line in (full_lines(fact) if "compiled" in fact else brief_lines(fact))]
 
 
 def chip_facts() -> list[dict[str, Any]]:

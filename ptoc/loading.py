@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ptoc.dialect.errors import ArgumentError, ParseError, PtocError
 from ptoc.frontend import Kernel
+from ptoc.machine.chip import Chip, load_chip
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,14 @@ class Source:
     text: str = ""
     form: str = "python"
     file: str = ""
+
+
+DEFAULT_CHIP = "ascend910b1"
+
+
+def chip_of(source: Source, chip: str | Chip | None) -> Chip:
+    """The chip that is asked for, else the one that a kernel is made for, else the default.  Raises ChipError for one that there is not."""
+    return chip if isinstance(chip, Chip) else load_chip(chip or (source.kernel.chip if source.kernel else "") or DEFAULT_CHIP)
 
 
 def shipped_names() -> list[str]:

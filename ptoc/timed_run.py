@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Request:
-    """What a command line comes to.  `kernel`: key of its TimedKernel; `depends`: (file, digest) of the files that it was made from."""
+    """What a command line comes to.  `kernel`: key of its TimedKernel; `depends`: (file, digest) of the files that it was made from; `chip`: as it is loaded."""
 
     kernel: str
     name: str
@@ -32,19 +32,20 @@ class Request:
     blocks: int
     values: dict[str, Any]
     extents: dict[str, Any]
+    chip: str
     flops: int | None
     tolerance: float | None
 
 
-def run_timed(kernel: str, chip: str, definitions: dict[str, str], case: str | None, cores: int | None, sync: str, auto_stages: bool, allow_unvalidated: bool) -> Result:
-    """Time alone of what a command line names; see api.run.  Raises: PtocError."""
-    key = _request_key(kernel, chip, definitions, case, cores, sync, auto_stages)
+def run_timed(kernel: str, chip: str | None, definitions: dict[str, str], case: str | None, cores: int | None, sync: str, auto_stages: bool, allow_unvalidated: bool) -> Result:
+    """Time alone of what a command line names; see api.run.  chip: None for the kernel's own.  Raises: PtocError."""
+    key = _request_key(kernel, chip or "", definitions, case, cores, sync, auto_stages)
     request = load(key) if key else None
     if isinstance(request, Request) and all(digest_of(path) == digest for path, digest in request.depends):
         timed = load(request.kernel)
         if isinstance(timed, TimedKernel):
-            arranged = cache(lambda: _arranged(kernel, chip, definitions, case, cores, sync, auto_stages))
-            result = _run(request, timed, chip, lambda program: arranged().fill(program))
+            arranged = cache(lambda: _arranged(kernel, request.chip, definitions, case, cores, sync, auto_stages))
+            result = _run(request, timed, request.chip, lambda program: arranged().fill(program))
             result.arranged = arranged
             result.allow_unvalidated = allow_unvalidated
             return result
@@ -52,22 +53,22 @@ def run_timed(kernel: str, chip: str, definitions: dict[str, str], case: str | N
 
 
 def _first_run(
-    key: str, kernel: str, chip: str, definitions: dict[str, str], case: str | None, cores: int | None, sync: str, auto_stages: bool, allow_unvalidated: bool
+    key: str, kernel: str, wanted: str | None, definitions: dict[str, str], case: str | None, cores: int | None, sync: str, auto_stages: bool, allow_unvalidated: bool
 ) -> Result:
-    from ptoc.machine.chip import load_chip
-
-    from .loading import load_source
+    from .loading import chip_of, load_source
     from .running import Arranged, arrange, run_arranged
 
     before = set(sys.modules)
     source = load_source(kernel)
     depends = [(path, digest_of(path)) for path in _local_files(kernel, before)]
+    loaded = chip_of(source, wanted)
+    chip = wanted or loaded.name
 
     def kept(parameters: dict[str, Any]) -> TimedKernel | None:
         found = load(_kernel_key(kernel, depends, parameters, chip, sync, auto_stages)) if key else None
         return found if isinstance(found, TimedKernel) else None
 
-    arranged: Arranged = arrange(source, load_chip(chip), definitions, case, cores, {}, sync, auto_stages, values=False, kept=kept)
+    arranged: Arranged = arrange(source, loaded, definitions, case, cores, {}, sync, auto_stages, values=False, kept=kept)
     result = run_arranged(arranged, allow_unvalidated)
     if key and not arranged.arguments.arrays:
         kernel_key = _kernel_key(kernel, depends, arranged.parameters, chip, sync, auto_stages)
@@ -75,7 +76,7 @@ def _first_run(
         if known is None or known.learned() < arranged.timed.learned():
             store(kernel_key, arranged.timed)
         extents = arranged.extents
-        store(key, Request(kernel_key, result.kernel, depends, result.blocks, result.arguments, extents, result.flops, result.tolerance))
+        store(key, Request(kernel_key, result.kernel, depends, result.blocks, result.arguments, extents, chip, result.flops, result.tolerance))
     return result
 
 

@@ -9,12 +9,11 @@ import numpy as np
 
 from ptoc.codegen import write_golden
 from ptoc.dialect.errors import ArgumentError
-from ptoc.machine.chip import load_chip
 from ptoc.simulator.elaborate import kernel_functions
 
 from .arguments import parse_definitions
 from .golden import golden_case
-from .loading import load_source
+from .loading import chip_of, load_source
 from .result import Result
 from .running import prepare, prove_order
 
@@ -34,11 +33,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def compile_to(
-    kernel: str, definitions: tuple, case: str | None, chip: str, cores: int | None, sync: str | None, output: str, kinds: tuple[str, ...], memory_map: bool, checked: bool,
+    kernel: str, definitions: tuple, case: str | None, chip: str | None, cores: int | None, sync: str | None, output: str, kinds: tuple[str, ...], memory_map: bool, checked: bool,
     auto_stages: bool = False,
 ) -> Iterator[str]:
     """Compiles and writes; yields lines to print (a text for standard output begins with a zero byte)."""
-    prepared = prepare(load_source(kernel), load_chip(chip), parse_definitions(definitions), case, cores, {}, sync, auto_stages)
+    source = load_source(kernel)
+    prepared = prepare(source, chip_of(source, chip), parse_definitions(definitions), case, cores, {}, sync, auto_stages)
     compiled = prepared.compiled
     if checked:
         prove_order(prepared)

@@ -143,6 +143,7 @@ class TMov(Mov, name="tmov"):
     fp: Optional[Operand[Tile]] = None
     pre_quant_scalar: Optional[Operand[Any]] = None
     reads = ("src", "fp")
+    scalars = {"pre_quant_scalar": DTYPES["i64"]}
     plain_copy = True
     format = (
         "`ins` `(` $src `:` type($src) (`,` $fp^ `:` type($fp))? (`,` $pre_quant_scalar^ `:` type($pre_quant_scalar))? `)` "

@@ -8,6 +8,7 @@ import numpy as np
 from ptoc.machine.work import WorkItem
 
 from .. import fixpipe
+from ..dtypes import DTYPES
 from ..families import TransferOp, in_memory, ins_outs, transfer
 from ..layout import Ref, ViewRef
 from ..mlir import ir
@@ -124,10 +125,12 @@ class TLoad(TransferOp, name="tload"):
 class StoreOp(TransferOp):
     """dst[i, j] = src[i, j], converted to dst's type by FIXP where src is an accumulator; atomicType adds to what is there.
 
+    Elements of another type but the same size are stored as their bits, but for accumulators (attribute `converted` of the simulator IR).
     reluPreMode (from L0C): negative values become 0, before the scale where there is none, else after it.
     """
 
     enums = {"atomicType": "atomic_type", "reluPreMode": "relu_pre_mode"}
+    scalars = {"pre_quant_scalar": DTYPES["i64"]}
 
     @classmethod
     def pipe_of(cls, record: Record) -> str:
@@ -140,7 +143,9 @@ class StoreOp(TransferOp):
 
     @classmethod
     def attributes_of(cls, record: Record) -> dict[str, Any]:
-        return {"atomic": True} if is_atomic(record.attributes) else {}
+        src, dst = record.tile("src"), record.types["dst"]
+        turned = src.loc == "acc" and src.dtype != dst.dtype and src.dtype.bytes == dst.dtype.bytes
+        return ({"atomic": True} if is_atomic(record.attributes) else {}) | ({"converted": True} if turned else {})
 
     @classmethod
     def rules(cls, record: Record) -> Iterator[str]:
@@ -163,7 +168,8 @@ class StoreOp(TransferOp):
     @classmethod
     def evaluate(cls, values: dict[str, Any], attributes: dict[str, Any]) -> dict[str, np.ndarray]:
         src, dst = values["src"], values["dst"]
-        if src.dtype.itemsize == dst.dtype.itemsize and not {"pre_quant_scalar", "fp"} & set(values) and not relu(attributes):
+        as_bits = src.dtype.itemsize == dst.dtype.itemsize and not attributes.get("converted")
+        if as_bits and not {"pre_quant_scalar", "fp"} & set(values) and not relu(attributes):
             stored = src if src.dtype == dst.dtype else np.ascontiguousarray(src).view(dst.dtype)
         else:
             stored = fixpipe.convert(src, dst.dtype, values.get("fp", values.get("pre_quant_scalar")), relu(attributes))

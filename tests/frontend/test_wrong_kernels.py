@@ -98,6 +98,8 @@ DECLARED = [
     ('def kernel(x: ptoc.Tensor["M", 3]): pass', ParseError, "the last entry must be an element type such as ptoc.f16, or the name of a parameter; got 3"),
     ('def kernel(x: ptoc.Tensor["M", "T"]): pass', ParseError, "argument 'x': element type or order are asked of 'T', which is no keyword parameter"),
     ('def kernel(x: ptoc.Tensor["M", f32].stored("T")): pass', ParseError, "only a matrix can be stored transposed; got 1 extents"),
+    ('def kernel(x: ptoc.Tensor["M", 8, f32].stored("O"), *, O: int = 1): pass', ParseError, "element type or order are asked of 'O'"),
+    ('def kernel(x: ptoc.Tensor["M", f32].stored("O"), *, O: str = "nd"): pass', ParseError, "only a matrix can be stored transposed; got 1 extents"),
     ("def kernel(x: ptoc.Tensor[f32]): pass", ParseError, "at least one extent is needed"),
     ("def kernel(x: ptoc.Tensor[0, f32]): pass", ParseError, "an extent is a positive integer or the name of a size; got 0"),
 ]

@@ -9,7 +9,7 @@ import ptoc
 from ptoc import f32
 from ptoc.kernels.flash_attention import flash_attention
 from ptoc.kernels.flash_attention_naive import flash_attention_naive
-from ptoc.kernels.gemm import gemm
+from ptoc.kernels.gemm import Tiling, gemm, multiply
 
 
 def proven(kernel: object, **arguments: object) -> ptoc.Result:
@@ -157,20 +157,17 @@ def two_products(
     N,
     K,
     *,
-    TM: int = 128,
-    TN: int = 256,
-    TK: int = 128,
-    TK0: int = 64,
     TAILS: bool = False,
 ):
     """c = a @ b, then e = a @ d."""
-    gemm.function(a, b, c, M, N, K, TM=TM, TN=TN, TK=TK, TK0=TK0, TAILS=TAILS)
-    gemm.function(a, d, e, M, N, K, TM=TM, TN=TN, TK=TK, TK0=TK0, TAILS=TAILS)
+    cut = Tiling(128, 256, 128, 64, tails=TAILS)
+    multiply(a, b, c, M, N, K, cut)
+    multiply(a, d, e, M, N, K, cut)
 
 
 two_products.reference(lambda a, b, d: (a @ b, a @ d))
 two_products.tolerance = gemm.tolerance
-two_products.specialize(gemm.specialize_function)
+two_products.specialize(lambda M, N, K, **_: {"TAILS": bool(M % 128 or N % 256 or K % 128)})
 two_products.case("whole", M=256, N=512, K=512)
 two_products.case("tails", M=200, N=300, K=200)
 two_products.case("more_tails", M=300, N=600, K=700)
