@@ -32,7 +32,7 @@ def attention_inputs(rng: np.random.Generator, B: int, H: int, D: int, SLOTS: in
 
 def attention_of_pages(q: np.ndarray, k: np.ndarray, v: np.ndarray, table: np.ndarray, contexts: np.ndarray, HKV: int, PAGE: int) -> np.ndarray:
     """The reference: each query head of each sequence by itself."""
-    (batches, heads, d), result = q.shape, np.zeros(q.shape, np.float64)
+    (_, heads, d), result = q.shape, np.zeros(q.shape, np.float64)
     k, v = (cache.reshape(-1, HKV, PAGE, d).astype(np.float64) for cache in (k, v))
     for b, tokens in enumerate(contexts):
         pages = table[b, : -(-int(tokens) // PAGE)]

@@ -22,8 +22,6 @@ of the first three.
 
 import math
 
-import numpy as np
-
 import ptoc
 from ptoc import L0A, L0B, L0C, L1, f32, i32
 

@@ -3,7 +3,6 @@
 from ptoc.dialect.mlir import func, ir
 from ptoc.dialect.op import plain
 
-
 NUMBERS = (ir.IndexType, ir.IntegerType, ir.FloatType)
 """Types of what sizes and places a region without being one: a number that was read from a tensor does not make that tensor written."""
 
