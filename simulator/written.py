@@ -3,6 +3,9 @@
 from ptoc.dialect.mlir import func, ir
 from ptoc.dialect.op import plain
 
+NUMBERS = (ir.IndexType, ir.IntegerType, ir.FloatType)
+"""Types of what sizes and places a region without being one: a number that was read from a tensor does not make that tensor written."""
+
 
 def written_tensors(functions: list[func.FuncOp]) -> frozenset[str]:
     """Memories ("gm:NAME") of the arguments that some command of the functions may write."""
@@ -15,7 +18,7 @@ def _written(function: func.FuncOp) -> set[str]:
     seen: set[ir.Value] = set()
 
     def trace(value: ir.Value) -> None:
-        if value in seen:
+        if value in seen or isinstance(value.type, NUMBERS):
             return
         seen.add(value)
         if isinstance(value, ir.BlockArgument):

@@ -119,6 +119,21 @@ def test_elements_of_integer_tensors_are_numbers_of_the_kernel() -> None:
 
 
 @ptoc.kernel
+def placed(x: ptoc.Tensor["N", 64, f32], order: ptoc.Tensor["N", ptoc.i32], y: ptoc.Out["N", 64, f32], N):
+    """y[order[i]] = x[i]."""
+    for i in ptoc.range(N):
+        row = order.number(i)
+        t = ptoc.tile([1, 64], f32)
+        ptoc.load(t, x[i : i + 1, :])
+        ptoc.store(y[row : row + 1, :], t)
+
+
+def test_a_number_that_places_a_store_is_still_one_of_an_input() -> None:
+    placed.reference(lambda x, order: x[np.argsort(order)])
+    assert ptoc.run(placed, inputs={"order": np.array([2, 0, 1], np.int32)}, N=3, check=True).passed
+
+
+@ptoc.kernel
 def one_row(x: ptoc.Tensor[1, 256, f32], y: ptoc.Out[2, 64, f32]):
     """The middle half of a row, as two rows."""
     t = ptoc.tile([1, 256], f32)

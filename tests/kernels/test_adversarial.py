@@ -109,3 +109,20 @@ def test_rows_of_a_table_in_any_order_and_again() -> None:
     passes("embedding", {"table": table, "ids": np.array([8, 0, 0, 3, 8, 7, 7])}, V=9, N=7, D=70)
     with pytest.raises(ptoc.BoundsError, match=r"embedding\.py"):
         ptoc.run("embedding", inputs={"table": table, "ids": np.array([0, 9])}, V=9, N=2, D=70)
+
+
+@pytest.mark.parametrize("kind", ["large", "denormal", "zeros", "lowest scores"])
+def test_paged_attention(kind: str) -> None:
+    rng = np.random.default_rng(5)
+    q, k, v = (rng.standard_normal(shape).astype(np.float32) for shape in ((2, 16, 16), (96, 16), (96, 16)))
+    if kind == "large":
+        q, k, v = 1e3 * q, 1e3 * k, 1e3 * np.abs(v)
+    if kind == "denormal":
+        q, k, v = q * 1e-39, k * 1e-39, v * 1e-39
+    if kind == "zeros":
+        q, k = 0 * q, 0 * k
+    if kind == "lowest scores":
+        q, k = np.full_like(q, 1e14), np.full_like(k, -1e14)  # scores near the -1e30 that a running maximum begins at
+        k[:, 0] = -1e13
+    inputs = {"q": q, "k": k, "v": v, "table": np.array([[4, 1, 0], [2, 5, 3]]), "contexts": np.array([33, 17])}
+    passes("paged_attention", inputs, B=2, LONGEST=3, SLOTS=96, D=16, PAGE=16)

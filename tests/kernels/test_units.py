@@ -17,6 +17,7 @@ CASES = {
     "softmax": ("one_core",),
     "gelu": ("one_core",),
     "embedding": ("in_turn",),
+    "paged_attention": ("in_turn", "empty"),
     "reduce": ("in_turn",),
     "softmax_long": ("in_turn",),
     "topk": ("in_turn",),
