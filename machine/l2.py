@@ -5,6 +5,7 @@ fitted capacity: hit = 1 - (distance / capacity)^2, 0 from the capacity on.  Sou
 (huawei-csl/npu-skillyard fdd49bf, platform_model.md): their re-reads slow down long before 192 MB and are misses beyond.
 """
 
+import math
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -58,14 +59,11 @@ def hit_fractions(distances: np.ndarray, keys: np.ndarray, sizes: np.ndarray, ca
 def crowding_of(chip: "Chip", bytes_moved: int, busiest_fs: int) -> Fraction:
     """How much longer each transfer takes where `bytes_moved` pass the L2, reads and writes, while its busiest engine works `busiest_fs`.
 
-    f = 1 + crowding * (load / mixed)^2, the load being what is left of the offered one when everything takes f times as long; a multiple
-    of 1/64.  Source of the law: attention on 1, 8 and 24 cores and matrix products on 24 (docs/fidelity.md).
+    f = 1 + crowding * load / mixed, the load being what is left of the offered one when everything takes f times as long; a multiple of 1/64.
+    Source of the law: attention on 1, 8 and 24 cores and matrix products on 24 (docs/fidelity.md).
     """
     if not busiest_fs:
         return Fraction(1)
     offered = bytes_moved / busiest_fs * 1e6 / float(chip.number("shared.l2_mixed"))
-    factor, low, high = 1.0, 1.0, 1.0 + float(chip.number("shared.crowding")) * offered**2
-    for _ in range(40):
-        factor = (low + high) / 2
-        low, high = (factor, high) if factor < 1 + float(chip.number("shared.crowding")) * (offered / factor) ** 2 else (low, factor)
+    factor = (1 + math.sqrt(1 + 4 * float(chip.number("shared.crowding")) * offered)) / 2
     return Fraction(round(factor * 64), 64)

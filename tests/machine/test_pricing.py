@@ -122,7 +122,7 @@ def test_crowding_grows_with_the_load_and_solves_its_law():
     assert factors[0] == 1
     assert factors == sorted(factors)
     load = 8.0 / float(factors[-1])  # TB/s offered, less what the crowding takes off
-    assert float(factors[-1]) == pytest.approx(1 + float(B1.number("shared.crowding")) * (load / 8) ** 2, abs=1 / 64)
+    assert float(factors[-1]) == pytest.approx(1 + float(B1.number("shared.crowding")) * (load / 8), abs=1 / 64)
     assert crowding_of(B1, 10**9, 0) == 1
     one = (Transfer("gm_to_l1", 1, KIB), Transfer("l1_to_l0a", 1, KIB))
     assert price(B1, one[:1], crowding=factors[-1]).occupancy == pytest.approx(float(factors[-1]) * price(B1, one[:1]).occupancy)
