@@ -1,8 +1,9 @@
 """Large cases of the shipped kernels, simulated for time alone, beside what the chip could do at best: `make bench-kernels`.
 
 Names of kernels as arguments choose among them; `--chip NAME` simulates on another chip than the kernel's own or the 910B2.
-The roofline is the longest of: multiplications at the rate of all cube cores; bytes that the cores load and store at the L2's rates; and,
-where the tensors do not fit into the L2 together, their bytes at the HBM's rate.  Vector work has no roof of its own: "busiest" tells where it bounds.
+The roofline is the longest of: multiplications at the rate of all cube cores; bytes that the cores load and store at the L2's rates; and, where the
+tensors do not fit into the L2 together, their bytes at the HBM's rate, and those loaded at the rate of L2 misses.  Vector work has no roof of its own:
+"busiest engine" tells where it bounds.
 """
 
 import argparse
@@ -45,21 +46,29 @@ def moved(result: ptoc.Result) -> Moved:
     return Moved(macs, loaded, stored)
 
 
+def touched(work: Moved, kernel: Kernel, values: dict) -> tuple[int, int]:
+    """Bytes of the inputs and of the outputs, each counted once; of a table of which some rows are loaded, those that are."""
+    read, written = tensor_bytes(kernel, values)
+    return min(read, work.loaded), min(written, work.stored)
+
+
 def tensor_bytes(kernel: Kernel, values: dict) -> tuple[int, int]:
-    """Bytes of the inputs and of the outputs, each counted once."""
+    """Bytes of the inputs and of the outputs."""
     sizes = [(math.prod(kernel.shape(n, values)) * spec.dtype.bytes, spec.output) for n, spec in kernel.bound(values).items()]
     return sum(size for size, output in sizes if not output), sum(size for size, output in sizes if output)
 
 
 def roofs(result: ptoc.Result, kernel: Kernel, chip: Chip) -> dict[str, float]:
     """Microseconds that each roof allows at least."""
-    work, (read, written) = moved(result), tensor_bytes(kernel, result.arguments)
+    work = moved(result)
+    read, written = touched(work, kernel, result.arguments)
     rates = chip.data.cube.rates
     cycles = sum(macs / float(rates[dtype].value) for dtype, macs in work.macs.items()) / chip.cores("aic")
     found = {"cube": cycles / float(chip.number("clocks.laws")) / 1e3}
     found["L2 reads"] = work.loaded / float(chip.number("shared.l2_read")) / 1e3
     found["L2 writes"] = work.stored / float(chip.number("shared.l2_write")) / 1e3
-    if read + written > float(chip.number("shared.l2_effective")):
+    if sum(tensor_bytes(kernel, result.arguments)) > float(chip.number("shared.l2_effective")):
+        found["L2 misses"] = read / float(chip.number("shared.l2_miss")) / 1e3
         found["HBM"] = (read / float(chip.number("shared.hbm")) + written / float(chip.number("shared.hbm_write"))) / 1e3
     return found
 
@@ -70,7 +79,7 @@ def row(kernel: Kernel, case: str, chip: str) -> tuple[str, ...]:
     found = roofs(result, kernel, load_chip(chip))
     roof = max(found, key=found.get)
     rate = f"{result.tflops:.1f}" if result.flops and found["cube"] > 0 else ""
-    bandwidth = f"{sum(tensor_bytes(kernel, result.arguments)) / result.latency_us / 1e3:.0f}"
+    bandwidth = f"{sum(touched(moved(result), kernel, result.arguments)) / result.latency_us / 1e3:.0f}"
     engine, busy = max(result.utilization.items(), key=lambda item: item[1])
     standing = "" if result.chip.validated else "*"
     return (kernel.name, case, chip + standing, str(result.blocks), f"{result.latency_us:.1f}", rate, bandwidth, f"{found[roof] / result.latency_us:.0%}", roof, f"{engine} {busy:.0%}")

@@ -19,9 +19,6 @@ import ptoc
 from ptoc import BIAS as BIAS_TABLE
 from ptoc import L0A, L0B, L0C, L1, SCALING, f32, i8, i32
 
-L1_ROW_BYTES = 512
-"""Bytes of a row of A and of a column of B in one block: 256 elements of f16."""
-
 SIZES = {"f16": 2, "bf16": 2, "f32": 4, "i8": 1}
 """Bytes of the element types that the cube multiplies."""
 
@@ -234,29 +231,50 @@ def cores(M: int, N: int, TM: int, TN: int, SPLIT: int, aic: int, **_: int) -> i
 
 
 MACS = {"f16": 4096, "bf16": 4096, "f32": 1024, "i8": 8192}
-LOAD_START, LOAD_RATE, LOAD_ROW = 187, 171, 3.8
-"""What a tile costs, about, to choose one: multiplications a cycle; of a load its start, bytes a cycle, and cycles of a row at least.
-Source: machine/chips/ascend910b1.yaml (cube.rates, paths.gm_to_l1)."""
+LOAD_START, LOAD_RATE, LOAD_ROW, TURNED_START = 187, 171, 3.8, 767
+PART_START, LEFT_RATE, RIGHT_RATE = 45, 263, 132
+"""What a step costs, about, to choose a tile: multiplications a cycle; of a load its start (turned: of one that is stored transposed), bytes a cycle, and
+cycles of a row at least; of a part on its way to L0A or L0B its start and bytes a cycle.  Source: machine/chips/ascend910b1.yaml (cube.rates, paths)."""
+
+SLOWED, L2_TWICE = 0.25, 516_000_000
+"""How much longer loads take, about, where A, B and C take twice the bytes that the L2 keeps; before that with their square, as misses do.
+Source: the same (shared.l2_effective), and the simulated products of 6144 and 8192."""
+
+STEPS = ((512, 256), (640, 160))
+"""Bytes of TK and TK0: a longer step spares starts of loads, a longer part starts of parts."""
+
+UNEVEN = 1.02
+"""What tails of K cost."""
+
+
+def load_cycles(rows: int, row_bytes: int, turned: bool) -> float:
+    """Cycles of a load into L1."""
+    return TURNED_START + rows * row_bytes / LOAD_RATE if turned else LOAD_START + rows * max(LOAD_ROW, row_bytes / LOAD_RATE)
+
+
+def cycles(M, N, K, IN, ORDER_A, ORDER_B, TM, TN, TK, TK0, SPLIT, cores, **_) -> float:
+    """About what the busiest core takes for its tiles: in each step the slowest of loading, filling L0, multiplying."""
+    size = SIZES[IN]
+    loads = load_cycles(TM, TK * size, ORDER_A == "dn") + load_cycles(TK, TN * size, ORDER_B == "dn")
+    loads *= 1 + SLOWED * min(1, (size * (M * K + K * N) + 4 * M * N) / L2_TWICE) ** 2
+    parts = 2 * -(-TK // TK0) * (2 * PART_START + TM * TK0 * size / LEFT_RATE + TK0 * TN / 2 * size / RIGHT_RATE)
+    steps, turns = max(1, K / (TK * SPLIT)), -(-(-(-M // TM) * -(-N // TN) * SPLIT) // cores)
+    return turns * (steps * max(loads, parts, TM * TN * TK / MACS[IN]) + loads) * (UNEVEN if K % TK else 1)
 
 
 @gemm.specialize
-def specialize(M, N, K, IN, TM, TN, SPLIT, TK, TK0, aic, given, cores=None, **_) -> dict[str, int | bool]:
-    """The tile with which the busiest core is done first; TAILS where a part is not whole."""
-    size = SIZES.get(IN, 2)
-    TK = TK if "TK" in given else L1_ROW_BYTES // size
-    TK0 = TK0 if "TK0" in given else TK // 2
-
-    def cost(tile):
-        tm, tn = tile
-        load = 2 * LOAD_START + tm * max(LOAD_ROW, TK * size / LOAD_RATE) + TK * max(LOAD_ROW, tn * size / LOAD_RATE)
-        steps, turns = -(-K // (TK * SPLIT)), -(-(-(-M // tm) * -(-N // tn) * SPLIT) // (cores or aic))
-        return turns * (steps * max(load, tm * tn * TK / MACS.get(IN, 1024)) + load), -tm * tn
-
-    tall = [TM] if "TM" in given else [tm for tm in (16, 32, 64, 128) if tm < M + 16] or [16]
-    wide = [TN] if "TN" in given else [tn for tn in (64, 128, 256) if tn < 2 * N] or [64]
-    TM, TN = min(((tm, tn) for tm in tall for tn in wide), key=cost)
-    tails = bool(M % TM or N % TN or K % (TK * SPLIT) or TK % TK0)
-    return {"TM": TM, "TN": TN, "TK": TK, "TK0": TK0, "TAILS": tails}
+def specialize(M, N, K, IN, TK, TK0, SPLIT, aic, given, cores=None, **others) -> dict[str, int | bool]:
+    """The tile and the step with which the busiest core is done first, of those that fit; TAILS where a part is not whole."""
+    if IN not in SIZES:
+        return {}
+    free = {"M": M, "N": N, "K": K, "IN": IN, "SPLIT": SPLIT, "cores": cores or aic, **others}
+    tall = [others["TM"]] if "TM" in given else [tm for tm in (128, 64, 32, 16) if tm < M + 16] or [16]
+    wide = [others["TN"]] if "TN" in given else [tn for tn in (256, 128, 64) if tn < 2 * N] or [64]
+    steps = [(TK if "TK" in given else tk // SIZES[IN], TK0 if "TK0" in given else tk0 // SIZES[IN]) for tk, tk0 in STEPS]
+    choices = [{"TM": tm, "TN": tn, "TK": tk, "TK0": tk0} for tm in tall for tn in wide for tk, tk0 in steps]
+    best = min(choices, key=lambda choice: cycles(**free | choice))
+    whole = M % best["TM"] == N % best["TN"] == K % (best["TK"] * SPLIT) == best["TK"] % best["TK0"] == 0
+    return {**best, "TAILS": not whole}
 
 
 gemm.limit("the factors are f16, bf16, f32 or i8", IN="i16", OUT="f32")
@@ -285,7 +303,7 @@ gemm.case("f16_6144", large=True, M=6144, K=6144, N=6144)
 gemm.case("f16_8192", large=True, M=8192, K=8192, N=8192)
 gemm.case("bf16_to_bf16_6144", large=True, M=6144, K=6144, N=6144, IN="bf16", OUT="bf16", ORDER_B="dn")
 gemm.case("f32_4096", large=True, M=4096, K=4096, N=4096, IN="f32")
-gemm.case("bytes_6144", large=True, M=6144, K=6144, N=6144, IN="i8", OUT="f16", SCALE="i64")
+gemm.case("bytes_6144", large=True, M=6144, K=6144, N=6144, IN="i8", OUT="f16", SCALE="i64", ORDER_B="dn")
 gemm.case("odd_5000", large=True, M=5000, K=5001, N=5003)
 gemm.case("split_k_65536", large=True, M=256, K=65536, N=256, SPLIT=24)
 gemm.case("decode_7168", large=True, M=16, K=7168, N=18432, ORDER_B="dn")

@@ -148,12 +148,31 @@ def test_consecutive_calls_run_into_each_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sizes", "tile"),
-    [((6144, 6144, 6144), (128, 256)), ((8192, 8192, 8192), (128, 256)), ((16, 18432, 7168), (16, 256)), ((512, 512, 512), (64, 256)), ((1, 1, 1), (16, 64))],
+    ("sizes", "orders", "tile"),
+    [
+        ((6144, 6144, 6144), "nd", (128, 256, 256, 128)),
+        ((6144, 6144, 6144), "dn", (128, 256, 320, 80)),  # loads of a transposed B have a long start
+        ((8192, 8192, 8192), "nd", (128, 256, 320, 80)),  # loads that miss the L2 take longer
+        ((16, 18432, 7168), "nd", (16, 256, 256, 128)),
+        ((512, 512, 512), "nd", (64, 256, 256, 128)),
+        ((1, 1, 1), "nd", (16, 64, 256, 128)),
+    ],
 )
-def test_tiles_follow_from_shapes(sizes: tuple[int, int, int], tile: tuple[int, int]) -> None:
-    values = kernel_values(gemm, "many_cores", dict(zip("MNK", sizes)), CHIP)
-    assert (values["TM"], values["TN"]) == tile
+def test_tiles_follow_from_shapes(sizes: tuple[int, int, int], orders: str, tile: tuple[int, ...]) -> None:
+    values = kernel_values(gemm, "many_cores", dict(zip("MNK", sizes)) | {"ORDER_B": orders}, CHIP)
+    assert tuple(values[n] for n in ("TM", "TN", "TK", "TK0")) == tile
+
+
+def test_a_given_tile_is_kept_and_the_rest_chosen_for_it() -> None:
+    values = kernel_values(gemm, "many_cores", {"M": 6144, "N": 6144, "K": 6144, "TM": 64, "TK": 128}, CHIP)
+    assert (values["TM"], values["TK"], values["TAILS"]) == (64, 128, False)
+    assert values["TK"] % values["TK0"] == 0
+
+
+@pytest.mark.parametrize(("case", "other"), [("f16_6144", {"TK": 320, "TK0": 80}), ("f16_8192", {"TK": 256, "TK0": 128}), ("bf16_to_bf16_6144", {"TK": 256, "TK0": 128})])
+def test_the_chosen_step_is_the_faster_one(case: str, other: dict[str, int]) -> None:
+    chosen, rejected = (ptoc.run(gemm, "ascend910b2", case=case, values=False, **more) for more in ({}, other))
+    assert chosen.kernel_us < rejected.kernel_us
 
 
 @pytest.mark.parametrize("case", ["f16_6144", "f16_8192"])
