@@ -2,6 +2,12 @@
 
 import numpy as np
 
+import ptoc
+from ptoc import f32
+
+FRACTAL, BLOCK = 16, 8
+"""What rows of L1 and L0 tiles, and columns of f32 tiles in UB, come in multiples of."""
+
 LOWEST = -1e30
 """Where a running maximum begins; that of a page without tokens."""
 LEAST_SUM = 1e-30
@@ -42,6 +48,16 @@ def attention_of_pages(q: np.ndarray, k: np.ndarray, v: np.ndarray, table: np.nd
             e = np.exp(s - s.max())
             result[b, h] = e @ values / e.sum()
     return result
+
+
+def row_of(numbers):
+    """A tile of so many f32 in a row."""
+    return ptoc.tile([1, -(-numbers // BLOCK) * BLOCK], f32)
+
+
+def to_column(row, numbers):
+    """The first numbers of a row as a column."""
+    return row.reshape(row.shape[1], 1, layout="dn")[0:numbers, :]
 
 
 SMALL = {"D": 16, "PAGE": 16}
