@@ -10,8 +10,8 @@ What a task waits for follows from what it and those before it read and write (`
 (`task_schedule.py`), how long it takes from the simulation of its kernel.  `finish` computes the values in the order of the schedule: a task reads when it
 starts and writes when it ends, so that a dependence that was missed gives wrong numbers.
 
-What is not modelled: that tasks on different cores share the bandwidth of the L2 and of global memory.  A part of a tensor that no task has
-touched before comes from global memory where the tensors together do not fit into the L2.
+What is not modelled: that tasks on different cores share the bandwidth of the L2 and of global memory, and the time in which the dispatcher learns of
+an end.  A part of a tensor that no task has touched before comes from global memory where the tensors together do not fit into the L2.
 """
 
 from dataclasses import dataclass, field, replace
