@@ -7,7 +7,7 @@ LINTERS := .venv/linters
 BENCHED := .venv/benched
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-fidelity bench-kernels bench-sim bench-sync clean
+.PHONY: help demo test lint bench bench-fidelity bench-kernels bench-sim bench-sync bench-tasks clean
 
 help: ## list the jobs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -33,6 +33,9 @@ bench-kernels: $(INSTALLED) $(BENCHED) ## large cases of all kernels: latency, T
 
 bench-fidelity: $(INSTALLED) ## simulated against measured device times, by row and group (some minutes)
 	$(BIN)/ptoc fidelity
+
+bench-tasks: $(INSTALLED) ## paged attention as tasks under an orchestration, beside one kernel (some minutes)
+	$(BIN)/python benchmarks/tasks.py
 
 bench-sim: $(INSTALLED) $(BENCHED) ## speed of simulation, by engine, beside SimPy
 	$(BIN)/python benchmarks/simulation.py

@@ -25,10 +25,7 @@ import math
 import ptoc
 from ptoc import L0A, L0B, L0C, L1, f32, i32
 
-from ._paged import CASES, LEAST_SUM, LOWEST, attention_inputs, attention_of_pages
-
-FRACTAL, BLOCK = 16, 8
-"""What rows of L1 and L0 tiles, and columns of f32 tiles in UB, come in multiples of."""
+from ._paged import BLOCK, CASES, FRACTAL, LEAST_SUM, LOWEST, attention_inputs, attention_of_pages
 
 
 @ptoc.kernel

@@ -116,7 +116,7 @@ def specialize(N: int, K: int, **_: int) -> dict[str, int]:
 
 
 topk.tolerance = 0.0
-topk.case("default", M=100, N=5000, K=8)
+topk.case("default", M=50, N=2000, K=8)
 topk.case("in_turn", M=3, N=5000, K=8, cores=1)
 topk.case("small", M=3, N=7, K=2)
 topk.case("small_in_turn", M=7, N=200, K=2, TILE=96, cores=1)

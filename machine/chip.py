@@ -127,6 +127,11 @@ class Chip:
         """`cycles` of the law clock in femtoseconds, rounded to the nearest."""
         return round(cycles * FS_PER_SECOND / (exact(self.number("clocks.laws")) * 10**9))
 
+    @property
+    def dispatch_fs(self) -> int:
+        """What it takes to hand one block to a core."""
+        return self.launch_fs("host_events", 1) - self.launch_fs("host_events", 0)
+
     def launch_fs(self, window: str, blocks: int, runs: int = RUNS) -> int:
         """What a timing window (host_events, msprof_task, device_counter) adds to the time of a kernel of so many blocks.
 

@@ -26,6 +26,7 @@ _FROM = {
         "PtocError ParseError VerifyError CapacityError NotSupportedError ArgumentError ChipError SimulationError DeadlockError SyncError"
         " BoundsError PoisonError CheckError"
     ).split(),
+    "tasks": ["Tasks"],
     "api": "compile run check Compiled Result load_kernel".split(),
 }
 _WHERE = {name: module for module, names in _FROM.items() for name in names}

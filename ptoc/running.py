@@ -192,15 +192,17 @@ def _extents(arguments: Arguments) -> dict[str, Any]:
     return {**arguments.numbers, **{n: a.nbytes for n, a in arguments.arrays.items()}}
 
 
-def time_program(program: Program, chip: Chip, warm: bool = True, bypass: tuple[str, ...] = ()) -> Timeline:
+def time_program(program: Program, chip: Chip, warm: bool = True, bypass: tuple[str, ...] = (), hits: dict[int, float] | None = None) -> Timeline:
     """The schedule of a program on a chip.
 
-    warm: a run like it has left the L2 what it could; bypass: names of tensors that are read past the L2.
+    warm: a run like it has left the L2 what it could; bypass: names of tensors that are read past the L2.  hits: by site, what part the L2
+    has, where that is known otherwise.
     """
     capacity = chip.number("shared.l2_effective")
-    hits: dict[int, float] = {}
-    if not all_hit(program.memories, capacity, warm, bypass):
-        hits = hit_fractions(accesses_of(program, MOST), program.memories, capacity, warm, bypass)
+    if hits is None:
+        hits = {}
+        if not all_hit(program.memories, capacity, warm, bypass):
+            hits = hit_fractions(accesses_of(program, MOST), program.memories, capacity, warm, bypass)
     return schedule(program, prices_of(program, hits, partial(price, chip), chip), Costs(**sync_costs(chip)._asdict()))
 
 

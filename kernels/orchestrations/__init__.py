@@ -1,0 +1,1 @@
+"""Programs that submit kernels as tasks (`ptoc.Tasks`)."""
