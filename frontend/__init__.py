@@ -2,7 +2,7 @@
 
 from ptoc.dialect import ops  # noqa: F401  (declares the ops)
 
-from .control import block_idx, cube, num_blocks, program_id, range_, return_if, sub_block_idx, vector, when
+from .control import block_idx, cube, num_blocks, part, program_id, range_, return_if, sub_block_idx, vector, when
 from .cross import Cross
 from .kernel import Kernel, kernel
 from .ops import function_names, op_function
@@ -14,6 +14,6 @@ from .values import ceil_div, maximum, minimum
 
 __all__ = [
     "BIAS", "L0A", "L0B", "L0C", "L1", "SCALING", "UB", "Cross", "Kernel", "Out", "Pipe", "Slots", "Tensor", "Tile", "View", "barrier", "block_idx", "ceil_div",
-    "cube", "function_names", "kernel", "maximum", "minimum", "num_blocks", "op_function", "program_id", "range_", "return_if", "set_flag",
+    "cube", "function_names", "kernel", "maximum", "minimum", "num_blocks", "op_function", "part", "program_id", "range_", "return_if", "set_flag",
     "sub_block_idx", "tile", "vector", "wait_flag", "when",
 ]  # fmt: skip

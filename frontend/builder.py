@@ -20,12 +20,13 @@ _CURRENT: ContextVar["Trace"] = ContextVar("ptoc_trace")
 class Trace:
     """State of one kernel's trace.
 
-    `section`: "cube", "vector" or "" for code that both kinds of core run; `left_loop`: where a `break` left a loop.
+    `section`: "cube", "vector" or "" for code that both kinds of core run; `part`: what commands are counted to; `left_loop`: where a `break` left a loop.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.section = ""
+        self.part = ""
         self.pipes: list[Any] = []
         self.block: Any = None
         self.left_loop = ""
@@ -110,6 +111,8 @@ def emit(
         flat += part
         sizes.append(len(part))
     attributes = dict(attributes or {})
+    if current().part and cls.writes:
+        attributes["pto.part"] = ir.StringAttr.get(current().part)
     if set(cls.segments()) - {"single"}:
         attributes["operandSegmentSizes"] = ir.DenseI32ArrayAttr.get(sizes)
     return ir.Operation.create(f"pto.{name}", results=list(results), operands=flat, attributes=attributes, loc=location(), regions=0)

@@ -118,6 +118,22 @@ def _id(op: str) -> Index:
     return Index({arith.index_cast(ir.IndexType.get(), value, loc=location()): 1})
 
 
+@contextmanager
+def part(name: str) -> Iterator[None]:
+    """`with ptoc.part("softmax"):` commands written in its body are counted to that part in reports; they run as they would without it.
+
+    A part inside of another one stands for its own commands alone.
+    """
+    if not (isinstance(name, str) and name.isidentifier()):
+        raise fail(f"part: a name such as 'softmax' is expected; got {name!r}")
+    trace = current()
+    outer, trace.part = trace.part, name
+    try:
+        yield
+    finally:
+        trace.part = outer
+
+
 def block_idx() -> Index:
     """Number of this block (cube core with its vector cores; in a kernel without cube code: of this vector core)."""
     return _id("get_block_idx")

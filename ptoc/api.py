@@ -1,16 +1,20 @@
 """Compile, run and check kernels from Python."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ptoc.frontend import Kernel
-from ptoc.machine.chip import Chip
+from ptoc.machine.chip import Chip, load_chip
 
 from .compiled import Compiled, compile_source
 from .loading import DEFAULT_CHIP, Source, chip_of, load_kernel, load_source
 from .result import Result
 from .running import check_compiled, run_compiled
+
+if TYPE_CHECKING:
+    from .program import Program
+    from .program_run import ProgramResult
 
 
 def _source(kernel: Kernel | str | Source) -> Source:
@@ -64,4 +68,26 @@ def check(
     return check_compiled(source, chip_of(source, chip), definitions, case, cores, {}, sync, auto_stages)
 
 
-__all__ = ["DEFAULT_CHIP", "Compiled", "Result", "check", "compile", "load_kernel", "run"]
+def run_program(
+    program: "Program | str",
+    chip: str | Chip | None = None,
+    *,
+    inputs: dict[str, np.ndarray] | None = None,
+    values: bool = True,
+    check: bool = False,
+    allow_unvalidated: bool = False,
+    **definitions: Any,
+) -> "ProgramResult":
+    """Runs a program (an object, a shipped name or a .yaml file) on a chip: values from kernel to kernel, time, flops and bytes of each.
+
+    definitions: the program's sizes, and `model`.  inputs: tensors by their names in the program.  values=False: time alone.
+    Raises: PtocError that names the step.
+    """
+    from .program import load_program
+    from .program_run import run_program as run
+
+    loaded = load_program(program) if isinstance(program, str) else program
+    return run(loaded, chip if isinstance(chip, Chip) else load_chip(chip or DEFAULT_CHIP), definitions, inputs, values, check, allow_unvalidated)
+
+
+__all__ = ["DEFAULT_CHIP", "Compiled", "Result", "check", "compile", "load_kernel", "run", "run_program"]

@@ -102,11 +102,19 @@ def run_command(
     trace: str | None, explained: bool, changes: tuple[str, ...], relative_to: str | None, report: str | None, pipe_utilization: str | None,
     save: str | None, allow_unvalidated: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Compile and simulate KERNEL: results and time from one run."""
+    """Compile and simulate KERNEL: results and time from one run.  A program (a .yaml file, or a shipped program's name) runs its kernels in order."""
     from .arguments import parse_definitions
+    from .program_names import is_program
     from .telling import Words, tell
 
     given = parse_definitions(definitions)
+    if is_program(kernel):
+        refused = {
+            "--case": case, "--cores": cores, "--sync": sync, "--auto-stages": auto_stages, "--trace": trace, "--explain": explained, "--what-if": changes,
+            "--relative-to": relative_to, "--report": report, "--pipe-utilization": pipe_utilization,
+        }  # fmt: skip
+        _run_program(kernel, given, chip, [name for name, value in refused.items() if value], not no_values, checked, save, allow_unvalidated, as_json)
+        return
     if no_values and not checked:
         from .timed_run import run_timed
 
@@ -153,6 +161,28 @@ def diff_command(first: str, second: str, as_json: bool) -> None:
     runs = read_explained(first), read_explained(second)
     found = difference(*runs)
     click.echo(json.dumps(found, indent=2) if as_json else describe_difference(first, second, runs, found))
+
+
+def _run_program(
+    text: str, definitions: dict[str, str], chip: str | None, refused: list[str], values: bool, checked: bool, save: str | None, allow_unvalidated: bool, as_json: bool
+) -> None:
+    """`ptoc run` of a program."""
+    from ptoc.machine.chip import load_chip
+
+    from .loading import DEFAULT_CHIP
+    from .program import load_program
+    from .program_report import describe_program, program_json
+    from .program_run import run_program
+    from .writing import save_arrays
+
+    if refused:
+        raise PtocError(f"{refused[0]}: not for a program; its file says what each step runs with")
+    result = run_program(load_program(text), load_chip(chip or DEFAULT_CHIP), definitions, None, values, checked, allow_unvalidated)
+    if save:
+        save_arrays(result.tensors, Path(save))
+    click.echo(json.dumps(program_json(result), indent=2) if as_json else describe_program(result))
+    if result.passed is False:
+        sys.exit(1)
 
 
 @main.command("check")

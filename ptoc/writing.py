@@ -70,6 +70,11 @@ def compile_to(
 
 def save_outputs(result: Result, folder: Path) -> None:
     """Writes the outputs as FOLDER/NAME.npy."""
+    save_arrays(result.outputs, folder)
+
+
+def save_arrays(arrays: dict[str, np.ndarray], folder: Path) -> None:
+    """Writes arrays as FOLDER/NAME.npy."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, array in result.outputs.items():
+    for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)

@@ -15,6 +15,8 @@ from ptoc.dialect.layout import Ref, TileRef, ViewRef
 from ptoc.machine.work import WorkItem
 
 KINDS = ("work", "set", "wait", "barrier", "signal", "await")
+PART = "pto.part"
+"""The attribute that names the part of a kernel that a command belongs to."""
 
 
 class Core(NamedTuple):
@@ -37,6 +39,7 @@ class Site:
     a cross-core flag from `pipe`; "await" waits for a cross-core flag (on a3 it holds the scalar unit, on a5 only `pipe`).
     `unit`: the synchronisation unit it belongs to, -1 for none.  `channel`: the name of the slot pipe behind a signal or await.
     `role`: "" or "prime", "drain", "end" (never counted as redundant).
+    `tensors`: (tensor read, tensor written) by a command that moves from or to global memory, "" for none.
     """
 
     index: int
@@ -49,6 +52,12 @@ class Site:
     channel: str = ""
     role: str = ""
     attributes: dict = field(default_factory=dict)
+    tensors: tuple[str, str] = ("", "")
+
+    @property
+    def part(self) -> str:
+        """The part of the kernel that the source counts this command to (`ptoc.part`), "" for none."""
+        return self.attributes.get(PART, "")
 
 
 class Command(NamedTuple):

@@ -1,11 +1,15 @@
 """Timelines of which periods were left out: columns are made when they are asked for, sums without them."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from .periods import WINDOWS, Jump
 from .plan import Plan
+from .program import Site
 from .table import QUEUES
-from .timeline import Timeline, unawaited
+from .timeline import Timeline, pipe_of, unawaited
 
 
 class _Column:
@@ -37,7 +41,7 @@ class RepeatingTimeline(Timeline):
         """Completion of the last command, in fs; what was left out came before it."""
         return int(self._columns[2].max(initial=0))
 
-    def occupied(self, number: int) -> dict[str, int]:
+    def occupied(self, number: int, key: Callable[[Site], Any] = pipe_of) -> dict[Any, int]:
         """See Timeline.occupied."""
         simulated = self.plan.stands_for[number]
         short, first, rows = self._short, self._short.first, self._short.table.rows
@@ -52,12 +56,12 @@ class RepeatingTimeline(Timeline):
                     taken[window - low] -= times * growth
                     if k == 0:
                         taken[window - low] += times * taken[window - low] + growth * (times * (times + 1) // 2)
-        result: dict[str, int] = {}
+        result: dict[Any, int] = {}
         codes = short.code[low:high]
         for code in dict.fromkeys(codes.tolist()) if codes.size < 10_000 else np.unique(codes).tolist():
             site = rows[code][0]
             if site.kind == "work":
-                result[site.pipe] = result.get(site.pipe, 0) + int(taken[codes == code].sum())
+                result[key(site)] = result.get(key(site), 0) + int(taken[codes == code].sum())
         return result
 
     def expanded(self, simulated: int, which: int) -> np.ndarray:

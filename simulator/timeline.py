@@ -4,7 +4,7 @@ start: the command is at the head of its queue and its queue is free; end: the q
 complete: flags, barriers and readers see the result (latency).  For a wait, start is when it began to hold its queue.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -30,6 +30,11 @@ class Utilization(NamedTuple):
 
     busiest: float
     average: float
+
+
+def pipe_of(site: Site) -> str:
+    """The pipe of a site."""
+    return site.pipe
 
 
 def queue_of(site: Site, arch: str) -> str:
@@ -98,17 +103,17 @@ class Timeline:
             result |= {(stream.core, pipe): fs for pipe, fs in known[key].items()}
         return result
 
-    def occupied(self, number: int) -> dict[str, int]:
-        """Pipe to the time that one core's work occupied it, in the order of first use."""
+    def occupied(self, number: int, key: Callable[[Site], Any] = pipe_of) -> dict[Any, int]:
+        """Key of a site (its pipe) to the time that one core's work with that key occupied its engines, in the order of first use."""
         sites, rows = self._sites(number)
         taken = self.end[number] - self.start[number]
         by_row = np.argsort(rows.astype(np.int16) if len(sites) < 2**15 else rows, kind="stable")
         begins = np.searchsorted(rows[by_row], np.arange(len(sites)))
         sums = np.add.reduceat(taken[by_row], begins).tolist() if len(sites) else []
-        result: dict[str, int] = {}
+        result: dict[Any, int] = {}
         for site, fs in zip(sites, sums):
             if site.kind == "work":
-                result[site.pipe] = result.get(site.pipe, 0) + fs
+                result[key(site)] = result.get(key(site), 0) + fs
         return result
 
     def _sites(self, number: int) -> tuple[list[Site], np.ndarray]:

@@ -13,6 +13,7 @@ from ptoc.dialect.op import PtoOp, location_of, plain
 from .channel import Channel
 from .program import Command, Site
 from .registers import LAZY
+from .tensors import tensors_of
 from .timed import scope_of_regions, works
 from .work import narrowed, op_class, work_of
 
@@ -323,7 +324,7 @@ class Writer:
     def command(self, op: ir.Operation) -> tuple[str, str, str, str, str]:
         """Site, work, operands, reads and writes of a command, as text."""
         facts, attributes = self.attributes_of(op)
-        site = self.site(op, "work", facts["op"], facts["pipe"], attributes=attributes)
+        site = self.site(op, "work", facts["op"], facts["pipe"], attributes=attributes, tensors=tensors_of(op))
         operands = tuple_text([f"({name!r}, {self.text(v)})" for name, v in zip(facts["names"], op.operands)])
         cls = op_class(facts["op"])
         if cls.narrow.__func__ is not PtoOp.narrow.__func__:

@@ -10,6 +10,7 @@ from ptoc.dialect.op import PtoOp, plain
 
 from .program import Codes, Site
 from .slices import Slice, reads_two
+from .tensors import tensors_of
 from .timed import FlagChunks, TimeForm, WorkChunks
 from .work import op_class
 from .write_stream import Folded, Writer, element_of, tuple_text
@@ -298,7 +299,7 @@ class TimeWriter(Writer):
     def facts_of(self, op: ir.Operation) -> tuple[dict[str, Any], str]:
         """The facts of a command op, and its site."""
         facts, attributes = self.attributes_of(op)
-        return facts, self.site(op, "work", facts["op"], facts["pipe"], attributes=attributes)
+        return facts, self.site(op, "work", facts["op"], facts["pipe"], attributes=attributes, tensors=tensors_of(op))
 
     def constant(self, site: str, flag: int = -1) -> None:
         """A command that is always the same."""

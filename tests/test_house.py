@@ -40,7 +40,7 @@ FOLDERS = {folder: ROOT / folder for folder in MAY_IMPORT} | {"fidelity": ROOT /
 """Where the sources of a package stand."""
 
 FOREIGN = {"numpy", "jinja2", "yaml", "pydantic", "click", "ml_dtypes", "mlir", "torch_mlir", "numba"}
-WHERE_FOREIGN = {"jinja2": {"codegen", "ptoc"}, "yaml": {"machine", "ptoc"}, "pydantic": {"machine"}, "click": {"ptoc"}, "ml_dtypes": {"dialect"}, "numba": {"simulator"}}
+WHERE_FOREIGN = {"jinja2": {"codegen", "ptoc"}, "yaml": {"machine", "ptoc"}, "pydantic": {"machine", "ptoc"}, "click": {"ptoc"}, "ml_dtypes": {"dialect"}, "numba": {"simulator"}}
 """Packages that one folder alone needs."""
 
 

@@ -48,3 +48,12 @@ def test_kernel_language(tmp_path: Path) -> None:
     found = blocks("kernel-language.md", "python")
     assert len(found) >= 5
     run(tmp_path, "\n".join(found))
+
+
+def test_programs(tmp_path: Path) -> None:
+    (text,) = blocks("programs.md", "yaml")
+    (tmp_path / "two_products.yaml").write_text(text)
+    ptoc = Path(sys.executable).with_name("ptoc")
+    told = subprocess.run([str(ptoc), "run", "two_products.yaml", "--json", "-D", "M=128"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert json.loads(told.stdout)["passed"] is True
+    run(tmp_path, "\n".join(blocks("programs.md", "python")))
