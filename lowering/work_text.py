@@ -5,7 +5,7 @@ from ptoc.dialect.layout import TileRef, ViewRef
 from ptoc.dialect.mlir import ir
 from ptoc.dialect.op import Record, plain
 from ptoc.dialect.op import record as record_op
-from ptoc.machine.work import Cube, Scalar, Transfer, Vector, WorkItem
+from ptoc.machine.work import Cube, Scalar, Sdma, Transfer, Vector, WorkItem
 
 
 def static_work(rec: Record) -> tuple[WorkItem, ...] | None:
@@ -71,5 +71,7 @@ def _item(item: WorkItem) -> str:
         return f"cube.{item.dtype} {item.m}x{item.k}x{item.n}"
     if isinstance(item, Transfer):
         return f"{item.path} {item.bursts} x {item.burst_bytes} B"
+    if isinstance(item, Sdma):
+        return f"sdma.{item.domain} {item.bytes} B"
     assert isinstance(item, Scalar)
     return f"scalar x {item.operations}"

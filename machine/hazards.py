@@ -7,7 +7,7 @@ flight: RAW read after write, WAR write after read, WAW write after write.
 from ptoc.dialect.errors import ChipError
 
 ARCHITECTURES = ("a3", "a5")
-PIPES = ("S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX")
+PIPES = ("S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX", "SDMA")
 HAZARDS = ("RAW", "WAR", "WAW")
 
 #: (architecture, pipe) -> hazards that need a barrier; a pair that is not here needs none.
@@ -28,6 +28,7 @@ _BARRIERS: dict[tuple[str, str], frozenset[str]] = {
     #   (PTOAS SyncCodegen.cpp, CreateBarrierOp).
     # No entries for S, M, MTE1, MTE2, FIX: no body in include/pto/npu/a2a3 or include/pto/common issues a barrier on one of them, though
     #   multiplies accumulate in one L0C tile one after the other and loads follow one another into one buffer.
+    # No entry for SDMA: its queue takes one transfer after the other.
     # No entry for MTE3: docs/isa/vector/pipeline-sync.md says that two stores to one global address may finish in either order; no body
     #   of the a2a3 library guards against it, so stores count as ordered here.  A kernel that stores twice to one place and wants to be
     #   safe states a barrier itself.
@@ -37,7 +38,7 @@ _BARRIERS: dict[tuple[str, str], frozenset[str]] = {
 def needs_barrier(arch: str, pipe: str, hazard: str) -> bool:
     """True where a command that has this hazard with an earlier one of the same pipe needs a pipe_barrier between them.
 
-    arch: "a3" or "a5"; pipe: S V M MTE1 MTE2 MTE3 FIX; hazard: RAW WAR WAW.  Raises: ChipError for any other name.
+    arch: "a3" or "a5"; pipe: S V M MTE1 MTE2 MTE3 FIX SDMA; hazard: RAW WAR WAW.  Raises: ChipError for any other name.
     """
     for what, got, known in (("architecture", arch, ARCHITECTURES), ("pipe", pipe, PIPES), ("hazard", hazard, HAZARDS)):
         if got not in known:

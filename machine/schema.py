@@ -242,6 +242,7 @@ class ChipFile(_Model):
     name: str = Field(min_length=1)
     description: str
     arch: Literal["a3", "a5"]
+    toolchain: Literal["pto-isa"] | None  # what compiles C++ for the chip
     validated: StrictBool | Literal["provisional"]
     sources: dict[str, str]
     cores: Cores

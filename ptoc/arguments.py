@@ -56,17 +56,21 @@ def number(name: str, text: str, like: Any = 0) -> Any:
         raise ArgumentError(f"-D {name}={text}: {kind} is expected") from None
 
 
+NO_CASE = ""
+"""Instead of a case's name: a run to which no case gives anything."""
+
+
 def kernel_values(kernel: "Kernel", case: str | None, definitions: dict[str, Any], chip: "Chip") -> dict[str, Any]:
-    """Sizes and parameters of a run of a Python kernel: the case's (the first one's where none is named), overridden by definitions.
+    """Sizes and parameters of a run of a Python kernel: the case's (the first one's where none is named, nobody's for NO_CASE), overridden by definitions.
 
     The kernel's specialize function gets them, and by the names `aic`, `aiv` and `given`, where it asks for them, the chip's cores and
     the names that case and definitions give.
 
     Raises: ArgumentError for an unknown case or name, a missing size, or one that is not positive.
     """
-    if case is not None and case not in kernel.cases:
+    if case not in (None, NO_CASE) and case not in kernel.cases:
         raise ArgumentError(f"kernel {kernel.name} has no case '{case}'; cases: {', '.join(kernel.cases) or 'none'}")
-    chosen = kernel.cases[case] if case is not None else next(iter(kernel.cases.values()), {})
+    chosen = {} if case == NO_CASE else kernel.cases[case] if case is not None else next(iter(kernel.cases.values()), {})
     values = {**kernel.parameters, **chosen}
     for name, value in definitions.items():
         if name not in kernel.sizes and name not in kernel.parameters:

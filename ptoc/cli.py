@@ -59,7 +59,8 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def main() -> None:
     """Compile NPU tile kernels to C++ and simulate them: results and latency from one run.
 
-    KERNEL is a shipped kernel's name, FILE.py[:FUNCTION], a .pto file, or for run a .sim.mlir file.
+    KERNEL is a shipped kernel's name (NAME:FUNCTION for another kernel of its file), FILE.py[:FUNCTION], a .pto file, or for run a .sim.mlir file or a
+    program (a .yaml file, or a shipped program's name).
     """
 
 

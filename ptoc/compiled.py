@@ -58,6 +58,8 @@ class Compiled:
 
     def cpp(self) -> dict[str, str]:
         """C++ kernel, host caller, build script and device runner by file name.  Raises NotSupportedError where the chip has no C++."""
+        if self.chip.data.toolchain is None:
+            raise NotSupportedError(f"{self.name}: no C++ for this chip: nothing compiles it for {self.chip.name}; --emit pto,sim writes what there is")
         from ptoc.codegen import emit
 
         from .notes import priced_notes

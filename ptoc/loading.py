@@ -36,11 +36,14 @@ def shipped_names() -> list[str]:
     return sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
 
 
-def shipped_kernel(name: str) -> Kernel:
-    """A kernel that comes with ptoc.  Raises ArgumentError that lists the names."""
+def shipped_kernel(name: str, function: str = "") -> Kernel:
+    """A kernel that comes with ptoc, by its file's name; `function`: another one of that file.  Raises ArgumentError that lists the names."""
     if name not in shipped_names():
         raise ArgumentError(f"no kernel is called '{name}'; shipped kernels: {', '.join(shipped_names())}; or give file.py:function or file.pto")
-    return getattr(importlib.import_module(f"ptoc.kernels.{name}"), name)
+    kernels = {n: value for n, value in vars(importlib.import_module(f"ptoc.kernels.{name}")).items() if isinstance(value, Kernel)}
+    if (function or name) not in kernels:
+        raise ArgumentError(f"the file of kernel {name} has no kernel '{function}'; it has: {', '.join(kernels)}")
+    return kernels[function or name]
 
 
 def load_source(text: str) -> Source:
@@ -61,7 +64,7 @@ def load_source(text: str) -> Source:
         except (OSError, UnicodeDecodeError) as error:
             raise ArgumentError(f"{path}: cannot be read as text: {error}") from None
         return Source(file.name.split(".")[0], None, content, "sim" if path.endswith(".sim.mlir") else "pto", path)
-    kernel = shipped_kernel(text)
+    kernel = shipped_kernel(path, function)
     return Source(kernel.name, kernel)
 
 

@@ -56,7 +56,7 @@ class Step(Strict):
 
 
 class Program(Strict):
-    """Steps in order.  sizes: numbers by name, each an expression over those before it; `-D` overrides them.  model: a model file's name or path."""
+    """Steps in order.  sizes: numbers by name, each an expression over those before it; `-D` overrides them, one that is a text by the text itself.  model: a model file's name or path."""
 
     name: str = Field(min_length=1)
     description: str = ""
@@ -112,8 +112,10 @@ def named_numbers(program: Program, chip: Chip, definitions: dict[str, Any]) -> 
         model = load_model(str(definitions.get("model", program.model)), Path(program.file).parent if program.file and "model" not in definitions else None)
         names |= model.numbers | {"model": model.name}
     for name, value in program.sizes.items():
-        given = definitions.get(name, value)
-        names[name] = evaluate(given, names, f"{program.file or program.name}: size '{name}'") if isinstance(given, str) else given
+        where = f"{program.file or program.name}: size '{name}'"
+        plain = evaluate(value, names, where) if isinstance(value, str) else value
+        given = definitions.get(name, plain)
+        names[name] = evaluate(given, names, where) if isinstance(given, str) and not isinstance(plain, str) else given
     return names
 
 

@@ -1,5 +1,6 @@
 """run_program(program, chip) = what a program's kernels give and cost: values from step to step, or time alone."""
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,7 +11,7 @@ from ptoc.dialect.errors import ArgumentError, PtocError
 from ptoc.machine.chip import Chip
 from ptoc.simulator.account import Account, accounts, bound
 
-from .arguments import called, kernel_values, random_array, seeded
+from .arguments import NO_CASE, called, kernel_values, random_array, seeded
 from .loading import Source
 from .program import Arranged, Program, arrange_steps
 from .result import FS_PER_US, Result
@@ -30,9 +31,12 @@ class StepResult:
         """The account of each part of one run of the kernel; what is in no part counts to one called as the step.  Tensors are the program's."""
         found = accounts(self.result.program, self.result.timeline)
         tensors = {"": ""} | self.step.tensors
-        for account in found.values():
-            account.bytes = {(way, tensors.get(name, f"{self.step.name}.{name}")): count for (way, name), count in account.bytes.items()}
-        return {name or self.step.name: account for name, account in found.items()}
+        parts: dict[str, Account] = {}
+        for name, account in found.items():
+            account.bytes = {(way, tensors.get(tensor, f"{self.step.name}.{tensor}")): count for (way, tensor), count in account.bytes.items()}
+            key = name or self.step.name
+            parts[key] = parts[key].plus(account) if key in parts else account
+        return parts
 
     @cached_property
     def account(self) -> Account:
@@ -127,7 +131,7 @@ def run_program(
     results = []
     for step in steps:
         try:
-            numbers = kernel_values(step.loaded, None, step.sizes) if step.sizes else kernel_values(step.loaded, None, {})
+            numbers = kernel_values(step.loaded, NO_CASE, step.sizes, chip)
             _hand_over(step, numbers, forms)
             results.append(StepResult(step, _run(step, numbers, chip, tensors, values, checked, allow_unvalidated)))
         except PtocError as error:
@@ -143,38 +147,43 @@ def _refuse_unknown(tensors: dict[str, np.ndarray], steps: list[Arranged], progr
 
 
 def _hand_over(step: Arranged, numbers: dict[str, Any], forms: dict[str, tuple[tuple[int, ...], str, str]]) -> None:
-    """Remembers shape and type of the step's tensors.  Raises: ArgumentError where a step before it has the tensor in another form."""
-    for tensor, name in step.tensors.items():
-        shape, dtype = step.loaded.shape(tensor, numbers), step.loaded.tensors[tensor].dtype.name
+    """Remembers shape and type of the step's tensors.  Raises: ArgumentError where a step before it has another type, or another number of elements."""
+    for tensor, spec in step.loaded.bound(numbers).items():
+        name, shape, dtype = step.tensors[tensor], step.loaded.shape(tensor, numbers), spec.dtype.name
         known = forms.setdefault(name, (shape, dtype, step.name))
-        if known[:2] != (shape, dtype):
+        if (math.prod(known[0]), known[1]) != (math.prod(shape), dtype):
             raise ArgumentError(f"tensor '{name}' is {list(known[0])} {known[1]} in step {known[2]}; '{tensor}' of kernel {step.loaded.name} is {list(shape)} {dtype}")
 
 
 def _run(step: Arranged, numbers: dict[str, Any], chip: Chip, tensors: dict[str, np.ndarray], values: bool, checked: bool, allow_unvalidated: bool) -> Result:
     if not values and not checked and isinstance(step.kernel, str):
         texts = {name: str(value) for name, value in step.sizes.items()}
-        return run_timed(step.kernel, chip.file if chip.file.endswith(".yaml") else chip.name, texts, None, step.cores, None, False, allow_unvalidated)
+        return run_timed(step.kernel, chip.file if chip.file.endswith(".yaml") else chip.name, texts, NO_CASE, step.cores, None, False, allow_unvalidated)
     source = Source(step.loaded.name, step.loaded)
     given = _inputs(step, numbers, tensors) if values else {}
-    result = run_compiled(source, chip, step.sizes, None, step.cores, given, values, checked, allow_unvalidated, None)
+    result = run_compiled(source, chip, step.sizes, NO_CASE, step.cores, given, values, checked, allow_unvalidated, None)
     tensors.update((step.tensors[name], array) for name, array in result.outputs.items())
     return result
 
 
 def _inputs(step: Arranged, numbers: dict[str, Any], tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The step's inputs: tensors that there are, others seeded by their names and kept."""
-    kernel = step.loaded
-    wanted = [name for name, spec in kernel.tensors.items() if not spec.output]
+    kernel, tensors_of = step.loaded, step.loaded.bound(numbers)
+    wanted = [name for name, spec in tensors_of.items() if not spec.output]
     missing = [name for name in wanted if step.tensors[name] not in tensors]
     made: dict[str, Any] = {}
     if missing and kernel.inputs_function is not None:
         made = called(kernel, "inputs", kernel.inputs_function, seeded(step.name, 0), **numbers)
     for name in missing:
-        dtype = kernel.tensors[name].dtype
+        dtype = tensors_of[name].dtype
         array = made[name] if name in made else random_array(seeded(step.tensors[name], 0), kernel.shape(name, numbers), dtype)
         tensors[step.tensors[name]] = np.ascontiguousarray(array, dtype=dtype.numpy)
-    return {name: tensors[step.tensors[name]] for name in wanted}
+    return {name: _as(tensors[step.tensors[name]], kernel.shape(name, numbers)) for name in wanted}
+
+
+def _as(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The same elements row by row in the shape that a kernel takes; of another number of them the kernel's own error tells."""
+    return array.reshape(shape) if array.size == math.prod(shape) else array
 
 
 def us(fs: int) -> float:

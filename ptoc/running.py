@@ -158,7 +158,7 @@ def _refuse_blocks(cores: int) -> None:
 def _kernel_arguments(
     timed: TimedKernel, kernel: Kernel, values: dict[str, Any], inputs: dict[str, np.ndarray], blocks: int, made: bool = True
 ) -> Arguments:
-    """The arguments of a Python kernel; with `made` false its tensors only where they are given or hold integers."""
+    """The arguments of a Python kernel; with `made` false its tensors only where they are given, or hold integers that the kernel reads."""
     tensors = kernel.bound(values)
     names = set(inputs) - set(tensors)
     if names:
@@ -166,7 +166,7 @@ def _kernel_arguments(
     for name, spec in tensors.items():
         refuse_huge(name, kernel.shape(name, values), spec.dtype)
     wanted = {n for n, spec in tensors.items() if not spec.output}
-    made = made or bool(inputs) or not all(tensors[n].dtype.is_float for n in wanted)
+    made = made or bool(inputs) or (timed.reads_numbers and not all(tensors[n].dtype.is_float for n in wanted))
     outputs = tuple(n for n, spec in tensors.items() if spec.output)
     numbers = {n: values[n] for n in kernel.sizes} | {n: size * blocks for n, size in timed.workspace.items()}
     if not made:

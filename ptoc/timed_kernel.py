@@ -55,7 +55,7 @@ class ChipFacts:
 class TimedKernel:
     """`kinds`: of core that it runs on; `cores`: kind of core to their number on the chip; `workspace`: bytes per block of each slot ring
     that is an argument; `costs`: of synchronisation and bandwidth; `prices`: what works cost, as far as they have come up, and `hits`:
-    what sites find in the L2, by run; `make`: writes the forms when they are asked for.
+    what sites find in the L2, by run; `reads_numbers`: whether its scalar unit reads any, which may decide control; `make`: writes the forms when they are asked for.
     """
 
     name: str
@@ -65,6 +65,7 @@ class TimedKernel:
     workspace: dict[str, int]
     costs: dict[str, Any]
     make: Callable[[], Forms] | None
+    reads_numbers: bool = True
     prices: dict[tuple, tuple] = field(default_factory=dict)
     hits: dict[tuple, dict[int, float]] = field(default_factory=dict)
 
@@ -136,4 +137,5 @@ def timed_kernel(module: Any, name: str, chip: "Chip") -> TimedKernel:
         workspace = dict(zip(plain(function.attributes["sim.arg_names"])[-len(sizes) :], sizes))
     cores = {kind: chip.cores(kind) for kind in ("aic", "aiv")}
     make = partial(time_forms, module, name)
-    return TimedKernel(name, tuple(parts), ChipFacts.of(chip), cores, workspace, sync_costs(chip)._asdict(), make)
+    reads_numbers = any("sim.fetch" in str(part) for part in parts.values())
+    return TimedKernel(name, tuple(parts), ChipFacts.of(chip), cores, workspace, sync_costs(chip)._asdict(), make, reads_numbers)

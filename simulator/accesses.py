@@ -39,11 +39,11 @@ class Ways:
             self.rows.append(way)
         return self._numbers[way]
 
-    def touched(self, site: int, writes: tuple[str, ...], operands: Iterable[tuple[str, Any]]) -> tuple[int, ...]:
-        """The accesses of one command, one after the other."""
+    def touched(self, site: int, writes: tuple[str, ...], operands: Iterable[tuple[str, Any]], sampled: tuple[str, ...] = ()) -> tuple[int, ...]:
+        """The accesses of one command, one after the other; not to operands that it takes single elements of."""
         found: list[int] = []
         for name, ref in operands:
-            if type(ref) is ViewRef and ref.memory.startswith("gm:"):
+            if type(ref) is ViewRef and ref.memory.startswith("gm:") and name not in sampled:
                 size = DTYPES[ref.dtype].bytes
                 count = size
                 for extent in ref.shape:
@@ -67,16 +67,20 @@ class Accesses:
 
 def accesses_of(program: Program, most: int) -> Accesses:
     """The accesses of a program with its commands; of more than `most` the first part of each stream."""
+    from .work import op_class  # imports MLIR, which what is kept on disk does not need
+
     ways = Ways()
     moving: dict[Site, bool] = {}
+    sampled: dict[Site, tuple[str, ...]] = {}
     cores = []
     for stream in program.streams:
         flat: list[int] = []
         for site, _, _, operands, _, writes in stream.commands:
             if site not in moving:
                 moving[site] = site.kind == "work" and any(type(ref) is ViewRef for _, ref in operands)
+                sampled[site] = op_class(site.op).sampled if moving[site] else ()
             if moving[site]:
-                flat += ways.touched(site.index, writes, operands)
+                flat += ways.touched(site.index, writes, operands, sampled[site])
         cores.append(np.array(flat, np.int64).reshape(-1, COLUMNS))
     part = part_of(sum(map(len, cores)), most)
     return Accesses(ways.rows, [core[: first_of(len(core), part)] for core in cores], part)

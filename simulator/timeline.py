@@ -15,7 +15,7 @@ from .costs import CROSS_CORE_FLAGS
 from .program import Command, Core, Program, Site
 
 #: Queues of a core in the order in which ties are broken and tracks are drawn; S is the scalar unit itself.
-PIPES = ("S", "MTE2", "MTE1", "M", "V", "FIX", "MTE3")
+PIPES = ("S", "MTE2", "MTE1", "M", "V", "FIX", "MTE3", "SDMA")
 
 
 class Link(NamedTuple):

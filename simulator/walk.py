@@ -8,7 +8,7 @@ Kinds are those of `table.py` and written as numbers here, where they are compar
 """
 
 READY, STARVED, WAITING, AWAITING, HELD, STUCK, COMING, FLYING = range(8)
-QUEUES = 7  # of a core
+QUEUES = 8  # of a core
 FLAGS = 16  # cross-core flags of a core
 WEIGHT = 20  # see costs.py
 REBASE = 1 << 60  # work served to a class since it came up at which it is counted from 0 again

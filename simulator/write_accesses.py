@@ -10,6 +10,7 @@ from .accesses import Way, Ways
 from .program import Codes, Site
 from .slices import Slice, narrowing
 from .timed import TimeForm
+from .work import op_class
 from .write_stream import element_of, tuple_text
 from .write_time import TimeWriter
 
@@ -95,7 +96,8 @@ class _AccessWriter(TimeWriter):
             return
         names, writes = plain(op.attributes["names"]), tuple(plain(op.attributes["writes"]))
         number = self.known_sites[op]
-        places = [(name, self.place(value)) for name, value in zip(names, op.operands) if may_be_view(value)]
+        sampled = op_class(plain(op.attributes["op"])).sampled
+        places = [(name, self.place(value)) for name, value in zip(names, op.operands) if may_be_view(value) and name not in sampled]
         if narrowing(op) or any(place is None for _, place in places):
             raise _NotASum
         flat = []

@@ -22,6 +22,8 @@ from . import (  # noqa: F401
     remainder,
     scalar_access,
     scalar_ops,
+    sdma,
+    selection,
     sorting,
     structure,
     sync,

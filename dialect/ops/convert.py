@@ -45,7 +45,9 @@ SHORT = {"f32": "f32", "f16": "f16", "bf16": "bf16", "i64": "s64", "i32": "s32",
 
 
 def vconv(src: str, dst: str) -> str:
-    """The conversion instruction between two element types."""
+    """The conversion instruction between two element types; a5 alone has those of 8-bit floats, whose names are not public."""
+    if not {src, dst} <= set(SHORT):
+        return "vconv"
     return "vconv_deq" if (src, dst) == ("i32", "f16") else f"vconv_{SHORT[src]}2{SHORT[dst]}"
 
 

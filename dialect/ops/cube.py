@@ -18,6 +18,9 @@ Operand = ir.Value
 SUMS = {"f16": "f32", "bf16": "f32", "f32": "f32", "i8": "i32"}
 """Input type to the type that the cube accumulates and writes.  Source: pto-isa 3186c381, include/pto/npu/a2a3/TMatmul.hpp (CheckStaticMad)."""
 
+SUMS_A5 = {"f8E4M3FN": "f32", "f8E5M2": "f32"}
+"""What a5 multiplies beside that.  Source: pto-isa 3186c381, include/pto/npu/a5/TMatmul.hpp (CheckStaticMad)."""
+
 LONGEST = 4095
 """Largest m, k and n of one instruction.  Source: the same (CheckDynamicMad)."""
 
@@ -52,8 +55,9 @@ class MatMul(CubeOp):
     def type_rules(cls, record: Record) -> Iterator[str]:
         """Element types that the cube multiplies, and the sum's."""
         lhs, rhs, dst = (record.tile(n).dtype.name for n in (*cls.sides, "dst"))
-        if lhs != rhs or SUMS.get(lhs) != dst:
-            known = ", ".join(f"{a} x {a} -> {b}" for a, b in SUMS.items())
+        sums = SUMS | SUMS_A5 if arch_of(record) == "a5" else SUMS
+        if lhs != rhs or sums.get(lhs) != dst:
+            known = ", ".join(f"{a} x {a} -> {b}" for a, b in sums.items())
             yield f"element types must be one of {known}; got {lhs} x {rhs} -> {dst}"
         if cls.start and record.tile(cls.start).dtype.name != dst:
             yield f"{cls.start} must have dst's element type {dst}; got {record.tile(cls.start).dtype}"

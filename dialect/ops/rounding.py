@@ -9,8 +9,8 @@ import numpy as np
 
 MODES = ("NONE", "RINT", "ROUND", "FLOOR", "CEIL", "TRUNC", "ODD")
 
-FLOATS = {"float32": (24, -126, 3.4028234663852886e38), "float16": (11, -14, 65504.0), "bfloat16": (8, -126, 3.3895313892515355e38)}
-"""Significand bits, exponent of the smallest normal number and largest number, by numpy name.  Source: IEEE 754 and bfloat16."""
+FLOATS = {"float32": (24, -126, 3.4028234663852886e38), "float16": (11, -14, 65504.0), "bfloat16": (8, -126, 3.3895313892515355e38), "float8_e4m3fn": (4, -6, 448.0), "float8_e5m2": (3, -14, 57344.0)}
+"""Significand bits, exponent of the smallest normal number and largest number, by numpy name.  Source: IEEE 754, bfloat16, OCP 8-bit floats."""
 
 
 def to_integral(x: np.ndarray, mode: str) -> np.ndarray:

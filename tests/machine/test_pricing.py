@@ -182,7 +182,7 @@ def test_sync_costs():
     costs = sync_costs(B1)
     assert cycles(costs.barrier) == pytest.approx(5)
     assert costs.rates["l2_read"] == 4_960_000_000_000
-    assert set(costs.rates) == {"l2_read", "l2_write", "hbm"}
+    assert set(costs.rates) == {"l2_read", "l2_write", "hbm", "sdma.on_chip", "sdma.hbm"}
 
 
 def test_unknown_work_is_named():
