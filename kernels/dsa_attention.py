@@ -80,6 +80,7 @@ class Shape:
     def __init__(self, heads, d, dv, k, rows, tile, sub, dstep, vstep, vectors, first):
         self.heads, self.d, self.dv, self.rows, self.tile, self.sub, self.dstep, self.vstep = heads, d, dv, rows, tile, sub, dstep, vstep
         self.tiles, self.subs, self.slice, self.first = k // tile, tile // sub, rows // vectors, first
+        self.slots, self.columns = min(2, self.subs), dv // vstep
         self.of_query = self.tiles * (heads // rows)
 
     def query(self, g):
@@ -102,12 +103,12 @@ class Cube:
         s = self.s = shape
         self.q, self.kv, self.index, self.chosen, self.domain, self.qk, self.p, self.pv = q, kv, index, chosen, domain, qk, p, pv
         self.q1 = ptoc.tile([s.rows, s.d], f16, L1)
-        self.k1 = ptoc.tile([s.sub, s.d], f16, L1, slots=2)
-        self.v1 = ptoc.tile([s.sub, s.dv], f16, L1, slots=2)
-        self.p1 = ptoc.tile([s.rows, s.sub], f16, L1, slots=2)
-        self.p0 = ptoc.tile([s.rows, s.sub], f16, L0A, slots=2)
-        self.v0 = ptoc.tile([s.sub, s.vstep], f16, L0B, slots=2)
-        self.qk0 = ptoc.tile([s.rows, s.sub], f32, L0C, slots=2)
+        self.k1 = ptoc.tile([s.sub, s.d], f16, L1, slots=s.slots)
+        self.v1 = ptoc.tile([s.sub, s.dv], f16, L1, slots=s.slots)
+        self.p1 = ptoc.tile([s.rows, s.sub], f16, L1, slots=s.slots)
+        self.p0 = ptoc.tile([s.rows, s.sub], f16, L0A, slots=s.slots)
+        self.v0 = ptoc.tile([s.sub, s.vstep], f16, L0B, slots=s.slots)
+        self.qk0 = ptoc.tile([s.rows, s.sub], f32, L0C, slots=s.slots)
 
     def compute_qk(self, g):
         """Scores of tile g; with the first tile of a query its rows are gathered, with the first of some heads come their query rows."""
@@ -119,7 +120,7 @@ class Cube:
                 ptoc.load(self.q1, self.q[query, s.head(g) : s.head(g) + s.rows, :])
             entry = self.qk.alloc()
             for j in range(s.subs):
-                k1, qk0 = self.k1[j % 2], self.qk0[j % 2]
+                k1, qk0 = self.k1[j % s.slots], self.qk0[j % s.slots]
                 ptoc.load(k1, self.chosen[query, s.row(g, j) : s.row(g, j) + s.sub, :])
                 columns = k1.reshape(s.d, s.sub, layout="zn")
                 for i in ptoc.range(s.d // s.dstep, stages=2):
@@ -139,15 +140,15 @@ class Cube:
         with ptoc.part("attention"):
             full, empty = self.p.pop(), self.pv.alloc()
             for j in range(s.subs):
-                ptoc.load(self.v1[j % 2], self.chosen[query, s.row(g, j) : s.row(g, j) + s.sub, 0 : s.dv])
-                ptoc.load(self.p1[j % 2], full[:, j * s.sub : (j + 1) * s.sub])
-                ptoc.mov(self.p0[j % 2], self.p1[j % 2])
+                ptoc.load(self.v1[j % s.slots], self.chosen[query, s.row(g, j) : s.row(g, j) + s.sub, 0 : s.dv])
+                ptoc.load(self.p1[j % s.slots], full[:, j * s.sub : (j + 1) * s.sub])
+                ptoc.mov(self.p0[j % s.slots], self.p1[j % s.slots])
             self.p.free(full)
-            for i in ptoc.range(s.dv // s.vstep, stages=2):
+            for i in ptoc.range(s.columns, stages=2):
                 pv0 = ptoc.tile([s.rows, s.vstep], f32, L0C)
                 for j in range(s.subs):
-                    p0, v0 = self.p0[j % 2], self.v0[j % 2]
-                    ptoc.extract(v0, self.v1[j % 2], 0, i * s.vstep)
+                    p0, v0 = self.p0[j % s.slots], self.v0[j % s.slots]
+                    ptoc.extract(v0, self.v1[j % s.slots], 0, i * s.vstep)
                     ptoc.matmul_acc(pv0, pv0, p0, v0) if j else ptoc.matmul(pv0, p0, v0)
                 ptoc.store(empty[:, i * s.vstep : (i + 1) * s.vstep], pv0)
             self.pv.push(empty)
@@ -165,8 +166,8 @@ class Vector:
         self.x = ptoc.tile([s.slice, s.tile], f32)
         self.x16 = ptoc.tile([s.slice, s.tile], f16)
         self.scratch = ptoc.tile([s.slice, s.tile], f32)
-        self.y = ptoc.tile([s.slice, s.vstep], f32, slots=2)
-        self.o = [ptoc.tile([s.slice, s.vstep], f32) for _ in range(s.dv // s.vstep)]
+        self.y = ptoc.tile([s.slice, s.vstep], f32, slots=min(2, s.columns))
+        self.o = [ptoc.tile([s.slice, s.vstep], f32) for _ in range(s.columns)]
         self.m, self.local = ptoc.tile([1, s.slice], f32), ptoc.tile([1, s.slice], f32)
         self.l, self.r = (ptoc.tile([1, s.slice], f32, slots=ring) for _ in range(2))
         with ptoc.part("softmax"):
@@ -208,8 +209,8 @@ class Vector:
         for o in self.o:
             ptoc.rowexpandmul(o, o, self._column(self.r[g % self.ring]))
         for j, o in enumerate(self.o):
-            ptoc.load(self.y[j % 2], entry[:, j * s.vstep : (j + 1) * s.vstep])
-            ptoc.add(o, o, self.y[j % 2])
+            ptoc.load(self.y[j % len(self.y)], entry[:, j * s.vstep : (j + 1) * s.vstep])
+            ptoc.add(o, o, self.y[j % len(self.y)])
         self.pv.free(entry)
         with ptoc.when(g % s.tiles == s.tiles - 1):
             head = s.head(g) + (ptoc.sub_block_idx() * s.slice if s.slice < s.rows else 0)

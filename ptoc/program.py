@@ -41,7 +41,8 @@ class Step(Strict):
 
     kernel: a shipped name, `file.py[:function]`, or the kernel itself.  name: of the step, by default the kernel's.  when: whether the step
     takes part.  times: how often it runs; its time, flops and bytes count as often, its values are those of one run.  cores: blocks to
-    launch.  sizes: the kernel's sizes and parameters.  tensors: its tensors to names in the program; one that is not named is the step's own.
+    launch.  sizes: the kernel's sizes and parameters.  tensors: its tensors to names in the program; one that is not named is the step's own.  parts: names
+    of the kernel's parts to what they are called in the program's report, where that differs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
@@ -53,6 +54,7 @@ class Step(Strict):
     cores: int | str | None = None
     sizes: dict[str, Number] = Field(default_factory=dict)
     tensors: dict[str, str] = Field(default_factory=dict)
+    parts: dict[str, str] = Field(default_factory=dict)
 
 
 class Program(Strict):
@@ -77,6 +79,7 @@ class Arranged:
     cores: int | None
     sizes: dict[str, Any]
     tensors: dict[str, str]
+    parts: dict[str, str]
 
 
 def load_program(text: str) -> Program:
@@ -135,7 +138,7 @@ def arrange_steps(program: Program, chip: Chip, definitions: dict[str, Any], loa
         if name in (one.name for one in arranged):
             raise ArgumentError(f"{where}.name: two steps are called '{name}'; give one of them a name of its own")
         times, cores = (_whole(value, names, f"{where}.{key}") for key, value in (("times", step.times), ("cores", step.cores)))
-        arranged.append(Arranged(name, step.kernel, kernel, times, cores, _sizes(step, kernel, names, where), _tensors(step, kernel, name, where)))
+        arranged.append(Arranged(name, step.kernel, kernel, times, cores, _sizes(step, kernel, names, where), _tensors(step, kernel, name, where), step.parts))
     if not arranged:
         raise ArgumentError(f"{program.file or program.name}: no step takes part; see 'when' of its steps")
     return {name: names[name] for name in ("model", *program.sizes) if name in names}, arranged

@@ -34,7 +34,7 @@ class StepResult:
         parts: dict[str, Account] = {}
         for name, account in found.items():
             account.bytes = {(way, tensors.get(tensor, f"{self.step.name}.{tensor}")): count for (way, tensor), count in account.bytes.items()}
-            key = name or self.step.name
+            key = self.step.parts.get(name, name) or self.step.name
             parts[key] = parts[key].plus(account) if key in parts else account
         return parts
 
@@ -133,7 +133,9 @@ def run_program(
         try:
             numbers = kernel_values(step.loaded, NO_CASE, step.sizes, chip)
             _hand_over(step, numbers, forms)
-            results.append(StepResult(step, _run(step, numbers, chip, tensors, values, checked, allow_unvalidated)))
+            result = _run(step, numbers, chip, tensors, values, checked, allow_unvalidated)
+            _refuse_unknown_parts(step, result)
+            results.append(StepResult(step, result))
         except PtocError as error:
             raise type(error)(f"program {program.name}, step {step.name}: {error}") from error
     return ProgramResult(program, chip, sizes, results, tensors if values else {})
@@ -144,6 +146,13 @@ def _refuse_unknown(tensors: dict[str, np.ndarray], steps: list[Arranged], progr
     for name in tensors:
         if name not in known:
             raise ArgumentError(f"program {program.name} has no tensor '{name}'; tensors: {', '.join(sorted(known))}")
+
+
+def _refuse_unknown_parts(step: Arranged, result: Result) -> None:
+    known = {site.part for site in result.program.sites} - {""}
+    for name in step.parts:
+        if name not in known:
+            raise ArgumentError(f"kernel {step.loaded.name} has no part '{name}'; parts: {', '.join(sorted(known)) or 'none'}")
 
 
 def _hand_over(step: Arranged, numbers: dict[str, Any], forms: dict[str, tuple[tuple[int, ...], str, str]]) -> None:

@@ -110,6 +110,7 @@ def test_inputs_are_taken_and_seeded_by_name(tmp_path: Path) -> None:
         ("sizes: {M: 64", "model: nothing\nsizes: {M: 64", r"no model is called 'nothing'; there are deepseek_v32"),
         ("name: two_products", "name: two_products\nname: two_products", r"program.yaml:\d+: not YAML: key 'name' is given twice"),
         ("steps:", "steps: {", r"program.yaml:\d+: not YAML: "),
+        ("    times: 3", "    parts: {up: down}", r"two_products, step last: kernel softmax has no part 'up'; parts: none"),
         ("    times: 3", "    when: M < 0\n  - kernel: gemm\n    when: 1 +", r"program.yaml: steps.2.when: '1 \+' is no expression"),
     ],
 )
