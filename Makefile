@@ -7,7 +7,7 @@ LINTERS := .venv/linters
 BENCHED := .venv/benched
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-fidelity bench-kernels bench-sim bench-sync bench-tasks clean
+.PHONY: help demo test lint bench bench-dsa bench-fidelity bench-kernels bench-sim bench-sync bench-tasks clean
 
 help: ## list the jobs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -30,6 +30,9 @@ bench-sync: $(INSTALLED) ## speed of insert-sync by number of tile ops
 
 bench-kernels: $(INSTALLED) $(BENCHED) ## large cases of all kernels: latency, TFLOP/s, GB/s, share of the roofline, engine that bounds
 	$(BIN)/python benchmarks/kernels.py
+
+bench-dsa: $(INSTALLED) ## sparse attention against the length of the context: indexer beside attention
+	$(BIN)/python benchmarks/dsa.py
 
 bench-fidelity: $(INSTALLED) ## simulated against measured device times, by row and group (some minutes)
 	$(BIN)/ptoc fidelity

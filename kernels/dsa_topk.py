@@ -23,11 +23,10 @@ LOWEST_KEY = -2139095041
 
 
 @ptoc.kernel
-def dsa_topk(scores: ptoc.Tensor["S", "N", f32], index: ptoc.Out["S", "K", i32], S, N, *, K: int = 2048, COLS: int = 4096):
+def dsa_topk(scores: ptoc.Tensor["S", "N", f32], index: ptoc.Out["S", "K", i32], S, N, *, K: int = 2048, COLS: int = 4096, WHOLE: bool = True, TAILS: bool = True):
     """index[s] = where the K largest of scores[s] are, ties by the smaller index; K <= N, no NaN."""
-    chunks = ptoc.ceil_div(N, COLS)
     with ptoc.part("topk"):
-        search = Search(scores, N, K, COLS, chunks)
+        search = Search(scores, N, K, COLS, WHOLE, TAILS)
         found, taken = ptoc.tile([1, K], i32), ptoc.tile([1, 8], i32, valid=(1, 1))
         sequence, place = ptoc.tile([1, COLS], i32), ptoc.tile([1, COLS], i32)
         ptoc.ci(sequence, 0)
@@ -37,8 +36,7 @@ def dsa_topk(scores: ptoc.Tensor["S", "N", f32], index: ptoc.Out["S", "K", i32],
             ptoc.expands(taken, 0)
             for mode in ("gt", "eq"):
                 ptoc.mov(place, sequence)
-                for c in ptoc.range(chunks, stages=2):
-                    x = search.chunk(s, c)
+                for x in search.parts_in_one_loop(s):
                     ptoc.compress(taken, found, x, search.limit, place, cmpMode=mode)
                     ptoc.adds(place, place, COLS)
             ptoc.store(index[s, :], found)
@@ -47,8 +45,8 @@ def dsa_topk(scores: ptoc.Tensor["S", "N", f32], index: ptoc.Out["S", "K", i32],
 class Search:
     """The threshold of a query's scores.  key: of the largest number that at least K scores reach; limit: that number."""
 
-    def __init__(self, scores, n, k, cols, chunks):
-        self.scores, self.n, self.k, self.cols, self.chunks = scores, n, k, cols, chunks
+    def __init__(self, scores, n, k, cols, whole, tails):
+        self.scores, self.n, self.k, self.cols, self.whole, self.tails = scores, n, k, cols, whole, tails
         self.ones, self.limits, self.passed = (ptoc.tile([1, cols], f32) for _ in range(3))
         self.mask = ptoc.tile([1, cols // 8], ui8)
         one = [1, 8]
@@ -62,14 +60,32 @@ class Search:
         ptoc.expands(self.ones, 1.0)
         ptoc.expands(self.count, 0.0)
 
-    def chunk(self, s, c):
-        """A part of a query's scores, filled up with -inf."""
-        n = ptoc.minimum(self.n - c * self.cols, self.cols)
-        x = ptoc.tile([1, self.cols], f32)
-        with ptoc.when(n < self.cols):
+    def parts(self, s):
+        """The parts of a query's scores, one after the other; the last one, where it is no whole one, filled up with -inf.
+
+        It stands behind the loop: filled in it, each load would wait for the vector engine.
+        """
+        whole = self.n // self.cols if self.whole else 0
+        if self.whole:
+            for c in ptoc.range(whole, stages=2):
+                x = ptoc.tile([1, self.cols], f32)
+                ptoc.load(x, self.scores[s, c * self.cols : (c + 1) * self.cols])
+                yield x
+        if self.tails:
+            x = ptoc.tile([1, self.cols], f32)
             ptoc.expands(x, float("-inf"))
-        ptoc.load(x[:, 0:n], self.scores[s, c * self.cols : c * self.cols + n])
-        return x
+            ptoc.load(x[:, 0 : self.n - whole * self.cols], self.scores[s, whole * self.cols : self.n])
+            yield x
+
+    def parts_in_one_loop(self, s):
+        """The same parts; the last one is filled in the loop, which costs little where the scores are gone through once."""
+        for c in ptoc.range(ptoc.ceil_div(self.n, self.cols), stages=2):
+            n = ptoc.minimum(self.n - c * self.cols, self.cols)
+            x = ptoc.tile([1, self.cols], f32)
+            with ptoc.when(n < self.cols):
+                ptoc.expands(x, float("-inf"))
+            ptoc.load(x[:, 0:n], self.scores[s, c * self.cols : c * self.cols + n])
+            yield x
 
     def threshold(self, s):
         """Finds the key, bit by bit, and the limit that it stands for."""
@@ -91,8 +107,7 @@ class Search:
         self.number_of(self.candidate)
         ptoc.rowexpand(self.limits, self.limit_row)
         ptoc.expands(self.counts, 0.0)
-        for c in ptoc.range(self.chunks, stages=2):
-            x = self.chunk(s, c)
+        for x in self.parts(s):
             ptoc.cmp(self.mask, x, self.limits, cmpMode="ge")
             ptoc.sels(self.passed, self.mask, self.ones, 0.0)
             ptoc.rowsum(column(self.sums)[0 : self.lines, :], self.passed.reshape(self.lines, LINE))
@@ -132,13 +147,15 @@ def cores(S: int, aiv: int, **_: int) -> int:
 
 @dsa_topk.specialize
 def specialize(N: int, K: int, **_: int) -> dict[str, int]:
-    """Parts of a row that is shorter are as long as the row."""
+    """Parts of a row that is shorter are as long as the row; whether there are whole parts, and a rest, is known when compiling."""
     if K > N:
         raise ptoc.ArgumentError(f"dsa_topk: the K largest of N need K <= N; got K={K}, N={N}")
-    return {"COLS": min(4096, -(-N // 256) * 256)}
+    cols = min(4096, -(-N // 256) * 256)
+    return {"COLS": cols, "WHOLE": N >= cols, "TAILS": N % cols > 0}
 
 
 dsa_topk.tolerance = 0
 dsa_topk.case("small", S=3, N=700, K=64, cores=2)
 dsa_topk.case("all", S=3, N=32, K=32, cores=1)
 dsa_topk.case("parts", S=2, N=9000, K=512, cores=1)
+dsa_topk.case("whole_parts", S=2, N=12288, K=512, cores=1)
