@@ -269,3 +269,6 @@ dsa_attention.tolerance = 1e-3
 dsa_attention.case("small", S=3, N=96, H=16, D=96, DV=64, K=64, SCORE_WIDTH=48, cores=2)
 dsa_attention.case("one_query", S=1, N=300, H=32, D=64, DV=64, K=256, SCORE_WIDTH=64)
 dsa_attention.case("mla_decode", S=2, N=600, H=128, D=576, DV=512, K=512, SCORE_WIDTH=192, cores=1)
+dsa_attention.case("deepseek_v32", S=48, N=131072, H=128, D=576, DV=512, K=2048, SCORE_WIDTH=192, large=True)
+dsa_attention.limit("K is at most N", K=160)
+dsa_attention.limit("heads, widths and K are multiples of 16", H=24)

@@ -84,9 +84,11 @@ dsa_projection.tolerance = 1e-2
 dsa_projection.case("small", M=48, N=700, K=352, cores=1)
 dsa_projection.case("few_rows", M=3, N=700, K=96, cores=1)
 dsa_projection.case("many_rows", M=200, N=600, K=512, cores=2)
+dsa_projection.case("deepseek_v32", M=48, N=8192, K=7168, large=True)
+dsa_projection.limit("K is a multiple of 16", K=20)
 
 
-@ptoc.kernel
+@ptoc.kernel(chip="sg2262")
 def dsa_to_f8(x: ptoc.Tensor["N", f16], y: ptoc.Out["N", f8E4M3FN], N, *, TILE: int = 8192):
     """y[i] = x[i] rounded to f8E4M3FN, by way of f32."""
     with ptoc.part("projection"):

@@ -36,7 +36,7 @@ def dsa_scores(
     score(q, k, w, scores, S, N, HI, DI, TN, CHUNK, VECTORS, f16)
 
 
-@ptoc.kernel
+@ptoc.kernel(chip="sg2262")
 def dsa_scores_f8(
     q: ptoc.Tensor["S", "HI", "DI", f8E4M3FN],
     k: ptoc.Tensor["N", "DI", f8E4M3FN],
@@ -147,3 +147,5 @@ for one in (dsa_scores, dsa_scores_f8):
     one.case("small", S=3, N=700, HI=16, DI=32, cores=2)
     one.case("one_query", S=1, N=500, HI=64, DI=128)
     one.case("pairs", S=4, N=1024, HI=64, DI=128, cores=3)
+    one.case("context_128k", S=48, N=131072, HI=64, DI=128, large=True)
+    one.limit("at most 128 heads: the products of two queries with TN keys lie in L0C", HI=512)

