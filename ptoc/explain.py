@@ -29,7 +29,7 @@ from .what_if import what_if
 SIGNALS = "signals"
 """What stands for an engine where a part of the path is the way of a cross-core signal."""
 
-PART_OF = {"M": "cube", "V": "vector", "MTE1": "mte1", "MTE2": "mte2", "MTE3": "mte3", "FIX": "fix", "S": "scalar"}
+PART_OF = {"M": "cube", "V": "vector", "MTE1": "mte1", "MTE2": "mte2", "MTE3": "mte3", "FIX": "fix", "S": "scalar", "SDMA": "sdma"}
 """Engine to what `what-if` calls what takes its time."""
 
 TRIED = 3

@@ -186,7 +186,7 @@ class History:
         return codes[self.plan.code] if codes.size else np.zeros(self.start.size, bool)
 
 
-FLOW = frozenset({("V", "MTE2"), ("MTE1", "MTE2"), ("M", "MTE1"), ("FIX", "M"), ("MTE3", "V"), ("FIX", "V"), ("FIX", "MTE1"), ("MTE3", "MTE1")})
+FLOW = frozenset({("V", "MTE2"), ("MTE1", "MTE2"), ("M", "MTE1"), ("FIX", "M"), ("MTE3", "V"), ("FIX", "V"), ("FIX", "MTE1"), ("MTE3", "MTE1"), ("MTE2", "SDMA")})
 """(raising pipe, waiting pipe) against the flow of data through a core: what is handed over is room."""
 
 

@@ -281,7 +281,7 @@ def test_scores_of_8_bit_floats_and_their_halves() -> None:
     assert half.passed
     assert eighth.passed
     with pytest.raises(ptoc.VerifyError, match=r"element types must be one of .* got f8E4M3FN x f8E4M3FN"):
-        ptoc.run(dsa_scores_f8, case="small")
+        ptoc.run(dsa_scores_f8, "ascend910b1", case="small")
 
 
 @pytest.mark.parametrize(
@@ -308,3 +308,9 @@ def test_time_alone_makes_no_tensors_where_no_number_is_read() -> None:
     result = ptoc.run(dsa_attention, case="mla_decode", N=1 << 22, values=False)
     assert result.timeline.makespan > 0
     assert math.prod((1 << 22, 576)) * 2 < result.program.memories["gm:kv"] + 1
+
+
+def test_the_gather_is_part_of_an_explanation() -> None:
+    told = CliRunner().invoke(main, ["run", "dsa_attention", "--no-values", "--explain", "-D", "S=1", "--cores", "1"])
+    assert told.exit_code == 0, told.output
+    assert "sdma=inf" in told.stdout or "SDMA" in told.stdout
