@@ -35,7 +35,7 @@ PARTS = {
 
 RATES = ("GHz", "bytes/cycle", "GB/s", "MACs/cycle")
 TIMES = ("cycles", "cycles/repeat", "us")
-FIXED = ("name", "description", "arch", "validated", "sources", "cores", "memories")
+FIXED = ("name", "description", "arch", "toolchain", "validated", "sources", "cores", "memories")
 """Sections that no what-if changes: what they say has gone into the compiled program."""
 
 

@@ -125,7 +125,7 @@ def test_what_is_tried_is_what_the_path_consists_of(attention: ptoc.Result) -> N
     assert list(attention.explain().without) == ["vector=inf", "mte2=inf", "signal=inf"]
     shared = ptoc.run("vector_add", "ascend950pr", values=False).explain()
     assert "l2=inf" in shared.without
-    assert {part_of(Step(cause, engine, "", "", "hbm")) for cause in PATH_CAUSES for engine in PART_OF} == set(PARTS) - {"l2", "launch", "clock", "sdma", "mesh"}
+    assert {part_of(Step(cause, engine, "", "", "hbm")) for cause in PATH_CAUSES for engine in PART_OF} == set(PARTS) - {"l2", "launch", "clock", "mesh"}
     assert all(part_of(Step("bandwidth", "MTE2", "", "", name)) in PARTS for name in ("l2_read", "l2_write", "hbm", "sdma.ring"))
     for change, ratio in attention.explain().without.items():
         assert ratio == attention.what_if(change).relative_to(attention) < 1
