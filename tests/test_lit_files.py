@@ -10,8 +10,8 @@ from ptoc.passes.pipeline import PIPELINE
 ROOT = Path(__file__).parent.parent
 LIT = ROOT / "lit_tests"
 FILES = sorted(p for p in LIT.rglob("*") if p.suffix in (".pto", ".mlir", ".py") and p.name != "lit.cfg.py")
-LOOKS_LIKE_A_CHECK = re.compile(r"\s*(?://|#) *([A-Z][A-Z0-9]+)\b([-A-Z]*)( ?)(:?)")
-SUFFIXES = ("", "-NEXT", "-SAME", "-NOT", "-DAG", "-LABEL", "-EMPTY")
+LOOKS_LIKE_A_CHECK = re.compile(r"\s*(?://|#) *([A-Z][A-Z0-9]+)\b([-A-Z0-9]*)( ?)(:?)")
+SUFFIX = re.compile(r"|-NEXT|-SAME|-NOT|-DAG|-LABEL|-EMPTY|-COUNT-[1-9][0-9]*")
 EXPECTED = re.compile(r"// expected-error (@[+-]\d+ )?\{\{.+\}\}")
 LONGEST = {"foreign": 60}
 """Lines of a file: 40; whole programs as others write them may be longer."""
@@ -35,7 +35,7 @@ def faults(text: str, longest: int = 40) -> list[str]:
         match = LOOKS_LIKE_A_CHECK.match(line)
         if match and match[1] != "RUN" and (match[4] or match[2] or "CHECK" in match[1]):
             checks += 1
-            if match[1] not in live or match[2] not in SUFFIXES or match[3] or not match[4]:
+            if match[1] not in live or not SUFFIX.fullmatch(match[2]) or match[3] or not match[4]:
                 found.append(f"line {number}: no check: {line.strip()}")
         elif "CHECK" in line and line not in runs:
             found.append(f"line {number}: no check: {line.strip()}")
