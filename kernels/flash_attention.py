@@ -11,7 +11,7 @@ import numpy as np
 import ptoc
 from ptoc import f32
 
-from ._attention_stages import LOWEST, Sizes, attend, tuned
+from ._attention_stages import Sizes, attend, tuned
 from ._attention_steps import Steps
 
 
