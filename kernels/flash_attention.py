@@ -1,7 +1,20 @@
 """Flash attention as a four-stage pipeline across the cube core and the vector cores of each block.
 
 compute_qk (cube) -> QK ring -> compute_p (vector: online softmax) -> P ring -> compute_pv (cube) -> PV ring -> compute_gu (vector).
-The cube runs PRELOAD tiles of QK ahead.  Source of the schedule: PTO-DSL flash attention, hw-native-sys/pto-isa.
+
+A block has ROWS query rows and goes through S1 in tiles of TILE columns; its tiles, and those of the core's later blocks, are the steps of one
+loop.  The cube core runs PRELOAD steps of QK ahead of PV, so that the softmax of one tile runs while others are multiplied; a ring entry holds
+one tile, and rings of SLOTS entries are reported free by halves, so that neither side waits for each entry.
+
+The cube core loads K, V and P of a tile in one piece each, long bursts, with BUFFERS tiles of K and V in L1; Q stays in L0A where it fits, which
+is up to a width of 128, and comes in pieces with those of K else.  WIDTH columns are multiplied at a time, in two places of L0 in turn where
+two fit: one is filled while the other is multiplied, and scores leave while the next ones are made.
+
+Each vector core has half of the rows, SLICE at a time: new maximum, exponentials, sums, and the factor by which what came before is to be
+scaled, kept for PRELOAD + 1 tiles.  compute_gu scales the sums of P V by it and adds PIECE rows of a tile's at a time; they never leave UB before
+the block's last tile.
+
+Parameters follow from the shape where they are not given (`tuned`).  Source of the schedule: PTO-DSL flash attention, hw-native-sys/pto-isa.
 """
 
 import math
@@ -11,7 +24,8 @@ import numpy as np
 import ptoc
 from ptoc import f32
 
-from ._attention_stages import Sizes, attend, tuned
+from ._attention_sizes import Sizes, tuned
+from ._attention_stages import attend
 from ._attention_steps import Steps
 
 
@@ -97,3 +111,6 @@ for name, parameters in WAYS.items():
 for size in (8192, 32768):
     flash_attention.case(f"square{size}", large=True, S0=size, S1=size)
 flash_attention.case("mla8192", large=True, S0=3072, S1=8192, D=576, DV=512)
+flash_attention.limit("queries and values are f16 or bf16", DTYPE="f32")
+flash_attention.limit("widths of heads are multiples of 16", D=120, DV=120)
+flash_attention.limit("ROWS is at most 128, the rows of an accumulator of 128 columns that leaves room for another one in L0C", ROWS=256)

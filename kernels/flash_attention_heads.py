@@ -18,7 +18,8 @@ import numpy as np
 import ptoc
 from ptoc import f32
 
-from ._attention_stages import Sizes, attend, tuned
+from ._attention_sizes import Sizes, tuned
+from ._attention_stages import attend
 from ._attention_steps import Steps
 
 
@@ -98,3 +99,5 @@ flash_attention_heads.case("causal_rows_that_see_nothing", KV=1, GROUP=2, S0=450
 flash_attention_heads.case("layer", large=True, KV=8, GROUP=4, S0=4096, S1=4096)
 flash_attention_heads.case("causal_layer", large=True, KV=8, GROUP=4, S0=4096, S1=4096, CAUSAL=True)
 flash_attention_heads.case("decoding", large=True, KV=8, GROUP=8, S0=16, S1=32768)
+flash_attention_heads.limit("queries and values are f16 or bf16", DTYPE="f32")
+flash_attention_heads.limit("widths of heads are multiples of 16", D=120, DV=120)

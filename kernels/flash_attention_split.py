@@ -15,7 +15,8 @@ import numpy as np
 import ptoc
 from ptoc import f32
 
-from ._attention_stages import Sizes, attend, tuned
+from ._attention_sizes import Sizes, tuned
+from ._attention_stages import attend
 from ._attention_steps import Steps, part_columns
 
 
@@ -97,3 +98,4 @@ flash_attention_split.case("shorter_last", KV=2, GROUP=3, S0=20, S1=1500, PARTS=
 flash_attention_split.case("row8192", large=True, KV=1, S0=128, S1=8192, PARTS=16)
 flash_attention_split.case("square8192", large=True, KV=1, S0=8192, S1=8192, PARTS=3)
 flash_attention_split.case("decoding", large=True, KV=8, GROUP=8, S0=16, S1=32768, PARTS=3)
+flash_attention_split.limit("all parts take equally many tiles, none is empty", PARTS=7)
