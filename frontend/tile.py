@@ -200,6 +200,18 @@ class View:
             raise fail("only a whole two-dimensional tensor can be transposed: write tensor.T[...], not tensor[...].T")
         return View.of_pointer(self._ptr, self.shape[::-1], self._strides[::-1], self.dtype, "" if self.columns_first else "dn")
 
+    def flat(self, last: int = 1) -> "View":
+        """A whole tensor with all but its `last` axes as one: [a, b, c] as [a * b, c], with last=0 as [a * b * c]; no command is issued."""
+        if self._ptr is None or self.columns_first:
+            raise fail("only a whole tensor that lies row by row can be made flat: write tensor.flat()[...], not tensor[...].flat()")
+        if not 0 <= last < len(self.shape):
+            raise fail(f"flat: last must be 0 to {len(self.shape) - 1}, fewer than the tensor's axes; got {last}")
+        merged = len(self.shape) - last
+        count: Number = 1
+        for n in self.shape[:merged]:
+            count = count * n
+        return View.of_pointer(self._ptr, (count, *self.shape[merged:]), self._strides[merged - 1 :], self.dtype)
+
     @property
     def columns_first(self) -> bool:
         """True for a whole matrix whose columns lie in one piece: a transpose, or a tensor stored as one."""

@@ -8,7 +8,8 @@ import math
 
 import ptoc
 from ptoc import L0A, L0B, L0C, L1, f16, f32
-from ptoc.kernels.flash_attention import LOWEST, flash_attention
+from ptoc.kernels._attention_vector import LOWEST
+from ptoc.kernels.flash_attention import flash_attention
 
 Q, K, OUT = ptoc.Tensor["S0", "D", f16], ptoc.Tensor["S1", "D", f16], ptoc.Out["S0", "D", f32]
 

@@ -124,7 +124,7 @@ def _once(states: Iterable) -> list:
 
 
 def _branch(state: Any, node: Branch, step: Callable, turned: Callable) -> Iterator:
-    known = {value: taken for value, taken in state.assumed if value == node.condition}
+    known = {value: taken for value, taken in state.assumed if node.condition is not None and value == node.condition}
     for taken, arm in zip((True, False) if node.condition is not None else (None,) * len(node.arms), node.arms):
         if node.condition is None or known.get(node.condition, taken) == taken:
             assumed = state.assumed if node.condition is None else state.assumed | {(node.condition, taken)}

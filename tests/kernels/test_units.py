@@ -30,6 +30,9 @@ CASES = {
     "gemm_qk": ("default", "heads_in_turn", "small"),
     "gemm_qk_expert": ("default", "heads_in_turn", "small"),
     "flash_attention": ("s2048", "blocks_in_turn", "one_tile_in_turn"),
+    "flash_attention_heads": ("default", "in_turn"),
+    "flash_attention_split": ("default", "in_turn"),
+    "flash_attention_combine": ("in_turn", "tails"),
     "flash_attention_expert": ("s2048", "blocks_in_turn", "one_tile_in_turn"),
     "flash_attention_naive": ("s2048", "blocks_in_turn", "one_tile_in_turn"),
 }

@@ -196,11 +196,11 @@ def test_flash_attention_with_whole_rows_overflows_and_the_advice_is_right():
     with pytest.raises(CapacityError) as error:
         ptoc.compile(flash_attention, SLICE=64)
     text = str(error.value)
-    assert re.match(r"flash_attention\.py:\d+: 'flash_attention': ub overflows: tiles alive here take \d+ bytes of 188416 \(\d+ missing\)", text)
-    assert re.search(r"131072 bytes  <vec, 64x256xf32> x2  flash_attention\.py:\d+", text)
-    advice = re.search(r"what would fit: slices of (\d+) rows instead of 64 for (.*)", text)
+    assert re.match(r"_attention_stages\.py:\d+: 'flash_attention': ub overflows: tiles alive here take \d+ bytes of 188416 \(\d+ missing\)", text)
+    assert re.search(r"131072 bytes  <vec, 64x256xf32> x2  _attention_vector\.py:\d+", text)
+    advice = re.search(r"what would fit: .*slices of (\d+) rows instead of 64 for (.*)", text)
     assert advice[1] == "32"
-    assert advice[2].startswith("<vec, 64x256xf32> x2 (flash_attention.py:")
+    assert advice[2].startswith("<vec, 64x256xf32> x2 (_attention_vector.py:")
     assert ptoc.compile(flash_attention, SLICE=int(advice[1])).pto
 
 

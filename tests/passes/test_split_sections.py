@@ -4,7 +4,7 @@ import pytest
 
 import ptoc
 from ptoc import L0C, L1, f32
-from ptoc.kernels.flash_attention import flash_attention
+from ptoc.kernels.flash_attention_expert import flash_attention_expert
 from ptoc.kernels.flash_attention_naive import flash_attention_naive
 
 
@@ -29,9 +29,9 @@ def test_nothing_is_missing_and_nothing_redundant(preload: int) -> None:
 
 
 @pytest.mark.parametrize("tiles", [4, 8, 16, 32])
-def test_it_is_as_fast_as_the_kernel_with_pipes(tiles: int) -> None:
-    naive, shipped = (ptoc.run(k, S0=128, S1=256 * tiles, values=False).latency_us for k in (flash_attention_naive, flash_attention))
-    assert naive <= 1.05 * shipped
+def test_it_is_as_fast_as_the_same_schedule_by_hand(tiles: int) -> None:
+    naive, by_hand = (ptoc.run(k, S0=128, S1=256 * tiles, values=False).latency_us for k in (flash_attention_naive, flash_attention_expert))
+    assert naive <= 1.05 * by_hand
 
 
 def test_running_ahead_saves_time() -> None:

@@ -107,8 +107,9 @@ def test_flash_attention_has_event_ids_enough(preload: int) -> None:
 @pytest.mark.parametrize("columns", [32, 96, 512])
 @pytest.mark.parametrize("kernel", [flash_attention, flash_attention_naive], ids=["pipes", "naive"])
 def test_tiles_of_32_columns_two_ahead(kernel: ptoc.Kernel, columns: int) -> None:
-    assert ptoc.run(kernel, S0=128, S1=columns, TILE=32, SUB=32, PRELOAD=2, check=True).passed
-    assert ptoc.check(kernel, S0=128, S1=columns, TILE=32, SUB=32, PRELOAD=2).ok
+    products = {"WIDTH": 32} if kernel is flash_attention else {"SUB": 32}
+    assert ptoc.run(kernel, S0=128, S1=columns, TILE=32, PRELOAD=2, check=True, **products).passed
+    assert ptoc.check(kernel, S0=128, S1=columns, TILE=32, PRELOAD=2, **products).ok
 
 
 def test_what_was_stored_is_loaded_again() -> None:
