@@ -52,7 +52,7 @@ class PtoOp(t.Pto.Operation):
     format     assembly format in MLIR's declarative mini-language, or a tuple of them: the first that fits is taken
     operand_types, result_types   types that the format does not spell, by name: text, or a function of the spelled types' records (else index)
     enums      attributes that may be written as `<VALUE>` alone: name to the attribute's mnemonic ({"src_pipe": "pipe"})
-    pipe       the engine: V M MTE1 MTE2 MTE3 FIX S SDMA, or "" for ops that issue no command; `pipe_of` where it depends on the operands
+    pipe       the engine: V M MTE1 MTE2 MTE3 FIX S SDMA, a link, or "" for ops that issue no command; `pipe_of` where it depends on the operands
     reads      names of operands whose data is read;  writes: names of those written (an accumulator is in both)
     sampled    operands of which only some elements are touched, which ones is known at run time only: they count whole for order, not for the L2
     only_writes  whether its writes are all that it does, so that it may go where nobody reads them, and run once where nothing changes

@@ -67,7 +67,8 @@ class SimOp(Sim.Operation):
 class TileRegion(SimOp, name="tile", traits=[ext.Pure]):
     """A tile stored at byte `address` of an on-chip memory, its valid part v_rows x v_cols elements.
 
-    Attributes: memory, dtype, rows, cols, blayout, slayout, fractal.
+    Attributes: memory, dtype, rows, cols, blayout, slayout, fractal.  In a slot of a ring: ring, owner (the consumer core's number); of a
+    link: ring, axis, and `toward`, the direction of the neighbour whose slot it is (none: this block's own).
     """
 
     address: Operand[Any]
@@ -189,7 +190,10 @@ class BarrierOp(SimOp, name="barrier"):
 
 
 class ChannelOp(SimOp, name="channel"):
-    """A slot pipe: channel (its name), producer (aic | aiv), slots, slot_bytes, period (slots per acknowledgement), flag_ready, flag_free."""
+    """A slot pipe: channel (its name), producer (aic | aiv), slots, slot_bytes, period (slots per acknowledgement), flag_ready, flag_free.
+
+    With `link`, a direction of travel, and `axis` it leads from each block to its neighbour in that direction.
+    """
 
     result: Result[ChannelType]
     format = "attr-dict"

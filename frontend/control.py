@@ -57,6 +57,20 @@ def when(condition: Condition | bool) -> Iterator[None]:
         scf.YieldOp([], loc=location())
 
 
+@contextmanager
+def otherwise() -> Iterator[None]:
+    """`with ptoc.otherwise():` right behind a `with ptoc.when(c):` runs its body where c does not hold."""
+    current()
+    last = list(ir.InsertionPoint.current.block.operations)[-1:]
+    branch = last[0].operation if last else None
+    if branch is None or branch.name != "scf.if" or len(branch.regions[1].blocks):
+        raise fail("otherwise: it belongs right behind the 'with ptoc.when(condition):' that it is the other half of")
+    refuse_jumps()
+    with _block(branch.regions[1].blocks.append()):
+        yield
+        scf.YieldOp([], loc=location())
+
+
 def return_if(condition: Condition) -> None:
     """Ends the kernel (or the section) here where `condition` holds: what follows in the same block runs only where it does not."""
     where = location()

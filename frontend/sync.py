@@ -5,7 +5,7 @@ from ptoc.dialect import types as t
 from .builder import emit, fail
 from .values import Index, Number
 
-PIPES = ("S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX", "SDMA")
+PIPES = ("S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX", "SDMA", "LINK_E", "LINK_W", "LINK_N", "LINK_S", "LINK_IN")
 EVENT_IDS = 8
 
 

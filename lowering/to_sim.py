@@ -9,9 +9,10 @@ from typing import Any
 from ptoc.dialect import types as t
 from ptoc.dialect.errors import NotSupportedError
 from ptoc.dialect.mlir import arith, func, ir, passmanager
-from ptoc.dialect.op import PtoOp, Record, record
+from ptoc.dialect.op import PtoOp, Record, plain, record
 from ptoc.dialect.ops import structure, sync
 from ptoc.dialect.sim import sim_type
+from ptoc.machine.mesh import Mesh
 
 from .kinds import core_kinds
 from .work_text import work_text
@@ -28,20 +29,33 @@ def lower(module: ir.Module) -> ir.Module:
     with module.context, ir.Location.unknown():
         result = ir.Module.create()
         result.operation.attributes["sim.arch"] = ir.StringAttr.get(arch)
+        mesh = mesh_of(module)
+        if mesh is not None:
+            result.operation.attributes["sim.mesh"] = module.operation.attributes["pto.mesh"]
         with ir.InsertionPoint(result.body):
             for function in module.body.operations:
                 if isinstance(function, func.FuncOp) and not function.is_external:
                     for kind in core_kinds(function):
-                        Stream(function, kind, arch).build()
+                        Stream(function, kind, arch, mesh).build()
         passmanager.PassManager.parse("builtin.module(canonicalize,cse)").run(result.operation)
     return result
 
 
-class Stream:
-    """The lowering of one function for one kind of core.  `values`: pto value to sim value; `channels`: pipe and kind of producer to ring."""
+def mesh_of(module: ir.Module) -> Mesh | None:
+    """The mesh that a module is compiled for, None where its chip has none."""
+    attributes = module.operation.attributes
+    return Mesh(*plain(attributes["pto.mesh"])) if "pto.mesh" in attributes else None
 
-    def __init__(self, function: func.FuncOp, kind: str, arch: str) -> None:
-        self.function, self.kind, self.arch = function, kind, arch
+
+class Stream:
+    """The lowering of one function for one kind of core.
+
+    `values`: pto value to sim value; `channels`: pipe and kind of producer to ring; `links`: axis and direction of travel to ring.
+    """
+
+    def __init__(self, function: func.FuncOp, kind: str, arch: str, mesh: Mesh | None = None) -> None:
+        self.function, self.kind, self.arch, self.mesh = function, kind, arch, mesh
+        self.links: dict[tuple[int, str], ir.Value] = {}
         self.values: dict[ir.Value, ir.Value] = {}
         self.channels: dict[tuple[ir.Value, str], ir.Value] = {}
 
@@ -55,7 +69,7 @@ class Stream:
         for key, attr in self.function.attributes.items():
             if key.startswith("pto.") and key not in ("pto.kernel_kind", "pto.entry"):
                 new.attributes["sim." + key.removeprefix("pto.")] = attr
-        block = new.add_entry_block()
+        block = self.entry = new.add_entry_block()
         self.values.update(zip(self.function.arguments, block.arguments))
         with ir.InsertionPoint(block):
             self.block(self.function.entry_block)

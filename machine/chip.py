@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from ptoc.dialect.errors import ChipError
 
 from .banks import Banks
+from .mesh import Mesh
 from .schema import ChipFile, Number
 
 CHIPS = Path(__file__).parent / "chips"
@@ -122,6 +123,10 @@ class Chip:
     def ub_banks(self) -> Banks:
         """The banks of UB."""
         return Banks(*(int(self.number(f"memories.ub_banks.{key}")) for key in Banks._fields))
+
+    def mesh(self) -> Mesh | None:
+        """The mesh of the chip, None where it has none."""
+        return Mesh(*(int(self.number(f"mesh.{key}")) for key in Mesh._fields)) if self.data.mesh else None
 
     def fs(self, cycles: Fraction | int) -> int:
         """`cycles` of the law clock in femtoseconds, rounded to the nearest."""

@@ -6,8 +6,10 @@ flight: RAW read after write, WAR write after read, WAW write after write.
 
 from ptoc.dialect.errors import ChipError
 
+from .mesh import LINK_PIPES
+
 ARCHITECTURES = ("a3", "a5")
-PIPES = ("S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX", "SDMA")
+PIPES = ("S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX", "SDMA", *LINK_PIPES)
 HAZARDS = ("RAW", "WAR", "WAW")
 
 #: (architecture, pipe) -> hazards that need a barrier; a pair that is not here needs none.
@@ -32,13 +34,14 @@ _BARRIERS: dict[tuple[str, str], frozenset[str]] = {
     # No entry for MTE3: docs/isa/vector/pipeline-sync.md says that two stores to one global address may finish in either order; no body
     #   of the a2a3 library guards against it, so stores count as ordered here.  A kernel that stores twice to one place and wants to be
     #   safe states a barrier itself.
+    # No entries for links: a message is sent when the one before it has left, and both only read on chip.
 }
 
 
 def needs_barrier(arch: str, pipe: str, hazard: str) -> bool:
     """True where a command that has this hazard with an earlier one of the same pipe needs a pipe_barrier between them.
 
-    arch: "a3" or "a5"; pipe: S V M MTE1 MTE2 MTE3 FIX SDMA; hazard: RAW WAR WAW.  Raises: ChipError for any other name.
+    arch: "a3" or "a5"; pipe: one of PIPES; hazard: RAW WAR WAW.  Raises: ChipError for any other name.
     """
     for what, got, known in (("architecture", arch, ARCHITECTURES), ("pipe", pipe, PIPES), ("hazard", hazard, HAZARDS)):
         if got not in known:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ptoc.dialect.errors import ChipError
 
 from .chip import Chip, exact
-from .work import Cube, Link, Scalar, Sdma, Transfer, Vector, WorkItem
+from .work import Cube, Link, Scalar, Sdma, Taken, Transfer, Vector, WorkItem
 
 
 class Price(NamedTuple):
@@ -100,7 +100,7 @@ def _cycles(chip: Chip, item: WorkItem, hit: float) -> tuple[Fraction, Fraction]
         return _cube(chip, item)
     if isinstance(item, Transfer):
         return _transfer(chip, item, hit)
-    if isinstance(item, Sdma | Link):
+    if isinstance(item, Sdma | Link | Taken):
         return _far(chip, item)
     assert isinstance(item, Scalar), f"not a work item: {item!r}"
     cycles = item.operations * exact(chip.number("sync.scalar_operation"))
@@ -139,17 +139,21 @@ def _transfer(chip: Chip, item: Transfer, hit: float) -> tuple[Fraction, Fractio
     return occupancy + law.issue, latency + law.issue
 
 
-def _far(chip: Chip, item: Sdma | Link) -> tuple[Fraction, Fraction]:
+LINKS = ("pe_link", "cube_link")
+"""The law of a link by its axis."""
+
+
+def _far(chip: Chip, item: Sdma | Link | Taken) -> tuple[Fraction, Fraction]:
     """SDMA and mesh links, which not every chip has."""
     section = "sdma" if isinstance(item, Sdma) else "mesh"
     if getattr(chip.data, section) is None:
         raise ChipError(f"the chip has no {section}: key '{section}' is null", chip.file)
     if isinstance(item, Sdma) and item.domain not in chip.data.sdma.domains:
         raise ChipError(f"sdma has no domain '{item.domain}'; it has {', '.join(chip.data.sdma.domains)}", chip.file)
-    way = item.hops * exact(chip.number("mesh.hop")) if isinstance(item, Link) else 0
-    move = item.bytes / exact(chip.number(f"{section}.bytes_per_cycle"))
-    startup = exact(chip.number(f"{section}.startup"))
-    return startup + move, startup + move + way
+    part = f"mesh.{LINKS[item.axis]}." if isinstance(item, Link) else "mesh.take_" if isinstance(item, Taken) else "sdma."
+    way = item.hops * exact(chip.number(f"{part}hop")) if isinstance(item, Link) else 0
+    busy = exact(chip.number(f"{part}startup")) + item.bytes / exact(chip.number(f"{part}bytes_per_cycle"))
+    return busy, busy + way
 
 
 def _padded(size: int, unit: int) -> int:

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, model_validator
 
+from .mesh import MOST_SLOTS
+
 Kind = Literal["measured", "documented", "assumed"]
 Resource = Literal["l2_read", "l2_write"]
 
@@ -226,14 +228,36 @@ class Sdma(_Model):
     domains: Annotated[dict[str, Bandwidth], Field(min_length=1)]
 
 
-class Mesh(_Model):
-    """Links between neighbours on a grid of `columns` x `rows`: startup + hops * hop + bytes / bytes_per_cycle."""
+class LinkLaw(_Model):
+    """One link between neighbours: occupancy = startup + bytes / bytes_per_cycle, latency = occupancy + hops * hop."""
 
-    columns: Count
-    rows: Count
     startup: Cycles
     hop: Cycles
     bytes_per_cycle: Rate
+
+
+class Mesh(_Model):
+    """Cubes of `pes` processing elements in a row, on a grid of `columns` x `rows` cubes; no link goes around an edge (`mesh.py`).
+
+    `pe_link`: between neighbours in a cube; `cube_link`: between the first elements of neighbouring cubes.  A receiver's buffer for one
+    direction holds `slots` messages of up to `slot_bytes`; taking one out costs take_startup + bytes / take_bytes_per_cycle.
+    """
+
+    pes: Count
+    columns: Count
+    rows: Count
+    pe_link: LinkLaw
+    cube_link: LinkLaw
+    slots: Count
+    slot_bytes: Bytes
+    take_startup: Cycles
+    take_bytes_per_cycle: Rate
+
+    @model_validator(mode="after")
+    def _countable(self) -> "Mesh":
+        if not 1 <= self.slots.value <= MOST_SLOTS:
+            raise ValueError(f"expected slots of 1 to {MOST_SLOTS}, what a cross-core counter counts; got {self.slots.value}")
+        return self
 
 
 class ChipFile(_Model):

@@ -62,13 +62,20 @@ class Sdma(NamedTuple):
 
 
 class Link(NamedTuple):
-    """`bytes` sent over the mesh, `hops` links far."""
+    """`bytes` sent over the mesh, `hops` links far, along an axis: 0 between the elements of a cube, 1 between cubes."""
 
+    axis: int
     hops: int
     bytes: int
 
 
-WorkItem = Vector | Cube | Transfer | Scalar | Sdma | Link
+class Taken(NamedTuple):
+    """`bytes` taken out of a link's receive buffer."""
+
+    bytes: int
+
+
+WorkItem = Vector | Cube | Transfer | Scalar | Sdma | Link | Taken
 
 
 def apart(first: int, second: int) -> bool:

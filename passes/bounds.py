@@ -7,7 +7,7 @@ One relation is known: in a loop over ceil(n / t) tiles, n - i * t, what is left
 from ptoc.dialect.mlir import ir
 from ptoc.dialect.op import plain
 
-LEAST_OF_OP = {"pto.get_block_idx": 0, "pto.get_block_num": 1, "pto.get_subblock_idx": 0, "pto.get_subblock_num": 1}
+LEAST_OF_OP = {"pto.get_block_idx": 0, "pto.get_mesh_idx": 0, "pto.get_block_num": 1, "pto.get_subblock_idx": 0, "pto.get_subblock_num": 1}
 LESS, AT_LEAST = 2, 5
 """Signed less, and greater or equal: numbers of predicates of arith.cmpi.  Source: MLIR, Arith dialect."""
 THROUGH = ("arith.index_cast", "arith.extsi", "arith.extui", "arith.trunci")

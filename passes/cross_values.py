@@ -140,7 +140,7 @@ def preload_of(op: ir.Operation) -> int:
 
 def is_pure(op: ir.Operation) -> bool:
     """Whether an op only computes a number or a view."""
-    return op.name.startswith("arith.") or op.name in ("pto.get_block_idx", "pto.get_block_num", "pto.get_subblock_idx") or _is(op, *VIEWS)
+    return op.name.startswith("arith.") or op.name in ("pto.get_block_idx", "pto.get_mesh_idx", "pto.get_block_num", "pto.get_subblock_idx") or _is(op, *VIEWS)
 
 
 def walk(root: ir.Operation) -> list[ir.Operation]:

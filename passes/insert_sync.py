@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ptoc.dialect.mlir import ir
+from ptoc.dialect.op import REGISTRY, record
 from ptoc.machine.hazards import needs_barrier
 
 from .event_ids import FreeIds, assign_ids
@@ -28,7 +29,7 @@ class InsertSync:
     Flags and barriers that are there already are kept and counted on.  A dependence d iterations back gets d flags that take turns.
     Each inserted op has the location of the command that needs it and the number of its `unit`; primes, drains and the last barrier have a
     `role`.
-    Needs: an address on every tile.  Leaves: explicit order, PIPE_ALL before each return of a function that no other calls.
+    Needs: an address on every tile.  Leaves: explicit order, PIPE_ALL at each end of a function that no other calls.
     Raises: nothing; a remark where event ids ran out, with what that costs.
     """
 
@@ -74,13 +75,27 @@ def _called(module: ir.Module) -> set[str]:
 
 
 def _end(func: ir.Operation) -> None:
-    """PIPE_ALL before each return that has none."""
+    """PIPE_ALL before each return that has none; inside a guard around all that the function does, so that a core that is left out issues nothing."""
     for block in func.regions[0].blocks:
-        ops = [view.operation for view in block.operations]
-        if ops[-1].name != "func.return":
-            continue
-        before = ops[-2] if len(ops) > 1 else None
-        if before is not None and before.name == "pto.barrier" and "PIPE_ALL" in str(before.attributes["pipe"]):
-            continue
-        with ir.InsertionPoint(ops[-1]), ops[-1].location:
-            barrier("ALL", role=ir.StringAttr.get("end"))
+        if block.operations[len(block.operations) - 1].operation.name == "func.return":
+            _end_of(block)
+
+
+def _end_of(block: ir.Block) -> None:
+    *earlier, before, end = [None, *(view.operation for view in block.operations)]
+    if before is not None and before.name == "pto.barrier" and "PIPE_ALL" in str(before.attributes["pipe"]):
+        return
+    guard = before is not None and before.name == "scf.if" and not len(before.results) and not len(before.regions[1].blocks)
+    if guard and not any(_issues(op) for op in earlier if op is not None):
+        _end_of(before.regions[0].blocks[0])
+        return
+    with ir.InsertionPoint(end), end.location:
+        barrier("ALL", role=ir.StringAttr.get("end"))
+
+
+def _issues(op: ir.Operation) -> bool:
+    """False for an op that gives a value and uses no engine."""
+    if op.name not in REGISTRY:
+        return not op.name.startswith("arith.")
+    rec = record(op)
+    return not rec.results or bool(rec.cls.pipe_of(rec) or rec.cls.reads or rec.cls.writes)

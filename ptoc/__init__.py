@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 _FROM = {
     "frontend": (
         "BIAS L0A L0B L0C L1 SCALING UB Cross Kernel Out Pipe Slots Tensor Tile View block_idx ceil_div cube kernel maximum minimum num_blocks"
-        " barrier part program_id return_if set_flag sub_block_idx tile vector wait_flag when"
+        " barrier cube_idx otherwise part pe_idx program_id recv return_if send set_flag sub_block_idx tile vector wait_flag when"
     ).split(),
     "dialect.dtypes": "f32 f16 bf16 i8 i16 i32 i64 ui8 ui16 ui32 f8E4M3FN f8E5M2 DType".split(),
     "dialect.fixpipe": ["control_word"],

@@ -101,6 +101,7 @@ def _compile(source: Source, chip: Chip, parameters: dict[str, Any], sync: str, 
         module = assembly.parse(source.text, source.file)
         _set_arch(module, chip, source.file)
         keep_argument_names(module, source.text)
+    _set_mesh(module, chip)
     if not any(_functions(module)):
         raise ArgumentError(f"{source.file or source.name}: no function with a body, so there is nothing to compile")
     remarks = run_passes(module, chip, pipeline_for(module, sync, auto_stages)) + _mixed(module)
@@ -144,6 +145,14 @@ def _mixed(module: ir.Module) -> list[str]:
         f"{location_of(f.operation)}: '{f.name.value}' has cube and vector commands without sections: simulated as one core that has all engines"
         for f in mixed
     ]
+
+
+def _set_mesh(module: ir.Module, chip: Chip) -> None:
+    """Notes the chip's mesh on the module: which block is whose neighbour."""
+    mesh = chip.mesh()
+    if mesh is not None:
+        with module.context:
+            module.operation.attributes["pto.mesh"] = ir.DenseI64ArrayAttr.get(list(mesh))
 
 
 def _set_arch(module: ir.Module, chip: Chip, file: str) -> None:

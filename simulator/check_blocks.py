@@ -1,6 +1,7 @@
 """Blocks of a program: which are alike, and which touch the same bytes of global memory.
 
-Nothing orders two blocks within a kernel, and they share no flag: each is checked on its own.  Blocks whose commands are the same but
+Nothing but a link orders two blocks within a kernel, and they share no flag: each is checked on its own, those that use links as if they
+were one.  Blocks whose commands are the same but
 for places in global memory, such that in both the same regions overlap, have the same verdict.
 """
 
@@ -14,6 +15,7 @@ from ptoc.dialect.layout import Ref, TileRef, ViewRef
 from .check_regions import is_global, neighbours_of, written_memories
 from .overlap import hull, sharing_pairs
 from .program import Command, Program
+from .signals import clusters, linked_blocks
 
 Spot = tuple[int, int, int]  # stream of its block, index, number of the operand
 
@@ -62,8 +64,9 @@ class Meeting(NamedTuple):
 def groups_of(program: Program, alone: bool = False) -> list[Group]:
     """The blocks of a program in groups of alike ones; `alone`: each in a group of its own."""
     streams: dict[int, list[int]] = {}
+    cluster = clusters((stream.core.block for stream in program.streams), linked_blocks(program))
     for number, stream in enumerate(program.streams):
-        streams.setdefault(stream.core.block, []).append(number)
+        streams.setdefault(cluster[stream.core.block], []).append(number)
     written = {memory for memory in written_memories(program) if is_global(memory)}
     groups: list[Group] = []
     spots: list[list[Spot]] = []  # per group: where the first block touches global memory that somebody writes

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ptoc.machine.mesh import CORE_FLAGS
+
 from .check_flags import FlagRules, Raise
 from .check_loops import Skipper
 from .check_pattern import Pattern, bodies_of, leader_of
@@ -119,7 +121,7 @@ class Clocks(Replay):
         if command.site.kind == "set":
             made = self.rules.set(queue, index, command, clock)
         else:
-            counts = {to: len(self.flags.get((to, queue.stream, command.flag), ())) for to in self.peers[queue.stream]}
+            counts = {to: len(self.flags.get((to, queue.stream, command.flag), ())) for to in self.peers.receivers(queue.stream, command.flag)}
             self.rules.signal(queue, index, command, clock, counts, self.alive)
         token = clock.copy()
         token[:, queue.local] = index + 1
@@ -129,7 +131,7 @@ class Clocks(Replay):
         """Merges what tokens carry into the queue that waited."""
         clock = self._clock(queue)
         if command.site.kind == "await":
-            self.rules.awaited(queue, index, command, clock, self.peers[queue.stream])
+            self.rules.awaited(queue, index, command, clock, self.peers.senders(queue.stream, command.flag))
         merged = clock.copy()
         for token, made in tokens:
             np.maximum(merged, token, out=merged)
@@ -148,10 +150,12 @@ class Clocks(Replay):
         self._learn(queue, index, command, clock, merged)
 
     def check_end(self) -> None:
-        """Notes flags that are left raised."""
+        """Notes flags that are left raised, and messages over links that are left."""
         for key, tokens in self.flags.items():
             if tokens and len(key) == 4:
                 self.rules.left(*key, tokens[-1][1])
+            elif tokens and key[2] >= CORE_FLAGS and key[2] % 2 == 0:
+                self.rules.unreceived(*key, len(tokens))
 
     def never_asked(self, queue: Queue) -> tuple[int, int, int]:
         """For accesses of `queue` of each kind: its own bit if its pipe keeps them in order without being asked, else 0."""

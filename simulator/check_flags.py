@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .misuse import unreceived
 from .program import Command, Program
 from .replay import Queue
 
@@ -66,7 +67,7 @@ class FlagRules:
         """A signal is about to count up; `counts`: where the counter of each receiver stands."""
         site, flag = command.site, command.flag
         self._alone(queue, index, command, clock)
-        if not 0 <= flag < CROSS_CORE_IDS:
+        if not site.link and not 0 <= flag < CROSS_CORE_IDS:
             self._fault(
                 True,
                 ("id", site.index),
@@ -102,6 +103,14 @@ class FlagRules:
             f"{site.location}: flag {pipe} -> {peer} id {flag} of {core} is left raised at the end: "
             f"add wait_flag({pipe} -> {peer}, {flag}) after it, or drop this set",
         )
+
+    def unreceived(self, receiver: int, sender: int, flag: int, count: int) -> None:
+        """Messages of a link are left in the receiver's buffer at the end."""
+        commands = self.program.streams[sender].commands
+        sent = [command.site for command in commands if command.site.kind == "signal" and command.flag == flag]
+        site = sent[-count]
+        text, location = unreceived(site, *(self.program.streams[n].core for n in (sender, receiver)), count)
+        self._fault(True, ("unreceived", site.index), f"{location}: {text}")
 
     def _may_be_up(self, before: Raise, queue: Queue, index: int, command: Command, clock: np.ndarray) -> np.ndarray | bool:
         """Rows in which an earlier set's flag may be up when this one starts.  A wait of S is over before anything later is issued."""

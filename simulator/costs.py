@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from ptoc.machine.mesh import CORE_FLAGS
+
 from .program import Command
 
 FRACTION = 30  # work is counted in bytes * 2**30
@@ -11,7 +13,7 @@ LARGEST_TRANSFER = 1 << 32  # bytes; remaining work is counted in 64 bits
 
 #: A cross-core flag counts to 15 and a core has 16 of them.  Source: docs/semantics.md, Execution.
 COUNTER_MAX = 15
-CROSS_CORE_FLAGS = 16
+CROSS_CORE_FLAGS = CORE_FLAGS
 
 Prices = Callable[[Command], tuple] | Sequence[Sequence[tuple | None]]
 """A function of a work command, or one list per stream with an entry per command (read at work commands only).

@@ -6,6 +6,8 @@ that has not finished; `counts`, the cross-core counters; `partners`, the pairin
 
 from typing import NamedTuple
 
+from ptoc.machine.mesh import OPPOSITE, WORDS, link_of
+
 from .program import Command, Program, Site
 from .timeline import PIPES
 
@@ -30,7 +32,7 @@ def blocked_queues(
 ) -> list[Blocked]:
     """Every unfinished queue with what it waits for, by stream and pipe.
 
-    heads: (stream, pipe) -> index of its next command; counts: per receiving stream, sender stream -> count per flag;
+    heads: (stream, pipe) -> index of its next command; counts: per receiving stream, sender stream -> count per flag, None for one that it does not send;
     partners: per stream, for each wait the index of its set or -1.
     """
     state = _Stuck(program, heads, counts, partners)
@@ -112,13 +114,13 @@ class _Stuck:
         return Blocked(node, index, f"{what}, which '{source.op}' at {source.location} would raise", ((node[0], site.peer),))
 
     def _counter(self, node: Node, index: int, command: Command) -> Blocked:
-        what = f"waits for cross-core flag {_flag(command.site, command.flag)}"
-        fifos = self.counts[node[0]]
+        what = f"waits for {_flag(command.site, command.flag)}"
+        fifos = {sender: counts[command.flag] for sender, counts in self.counts[node[0]].items() if counts[command.flag] is not None}
         if not fifos:
             return Blocked(node, index, f"{what}, but the program has no other core in its block that could signal it", ())
         needs, texts = [], []
-        for sender, counts in fifos.items():
-            if counts[command.flag]:
+        for sender, count in fifos.items():
+            if count:
                 continue
             core = self.program.streams[sender].core
             signal = self._next_signal(sender, command.flag)
@@ -138,6 +140,14 @@ class _Stuck:
 
 
 def _flag(site: Site, flag: int) -> str:
+    if site.link:
+        axis, direction = link_of(flag)
+        words = {True: f"a free slot of the buffer to the {WORDS[OPPOSITE[direction]]}", False: f"a message from the {WORDS[OPPOSITE[direction]]}"}
+        return f"{words[direction != site.link]} (axis {axis})"
+    return f"cross-core flag {_number(site, flag)}"
+
+
+def _number(site: Site, flag: int) -> str:
     return f"{flag} ('{site.channel}')" if site.channel else str(flag)
 
 
@@ -163,11 +173,11 @@ def _counter_lines(program: Program, counts: list[dict[int, list[int]]], waiting
         command = program.streams[item.node[0]].commands[item.index]
         if command.site.kind == "await":
             awaited.setdefault(item.node[0], set()).add(command.flag)
-            channels[item.node[0], command.flag] = _flag(command.site, command.flag)
+            channels[item.node[0], command.flag] = _flag(command.site, command.flag) if command.site.link else _number(command.site, command.flag)
     for receiver in list(awaited)[:LINES_MAX]:
         states = []
         for flag in range(max(map(len, counts[receiver].values()), default=0)) or sorted(awaited[receiver]):
-            values = {sender: fifos[flag] for sender, fifos in counts[receiver].items()}
+            values = {sender: fifos[flag] for sender, fifos in counts[receiver].items() if fifos[flag] is not None}
             if flag in awaited[receiver] or any(values.values()):
                 parts = ", ".join(f"{value} from {program.streams[sender].core}" for sender, value in values.items()) or "no sender"
                 states.append(f"{channels.get((receiver, flag), flag)}: {parts}")

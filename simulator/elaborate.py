@@ -12,8 +12,10 @@ import numpy as np
 from ptoc.dialect.errors import ArgumentError
 from ptoc.dialect.mlir import func, ir
 from ptoc.dialect.op import plain
+from ptoc.machine.mesh import Mesh
 
 from .program import Codes, Program, Stream
+from .signals import refuse_shared_links
 from .streams import Forms, argument_of, cores_of, loader, program_of_forms, refused
 from .timed import TimeForm
 from .units import assign_units
@@ -37,7 +39,7 @@ def elaborate(
     if timed:
         operands = partial(fill, module, arguments, blocks, arrays or {})
         return program_of_forms(time_forms(module, kernel), arguments, blocks, arrays or {}, operands)
-    program = Program(kernel, _arch(module), [], [], {})
+    program = Program(kernel, _arch(module), [], [], {}, mesh=mesh_of(module))
     program.streams += [Stream(core) for core in cores_of(parts, blocks, vector_cores(parts))]
     _fill(parts, arguments, blocks, arrays or {}, program)
     return program
@@ -46,13 +48,14 @@ def elaborate(
 def time_forms(module: ir.Module, kernel: str) -> Forms:
     """What time needs of a kernel, written out; plain data."""
     parts, arch = _parts(module, kernel), _arch(module)
-    forms = Forms(kernel, arch, [], Codes(), {}, vector_cores(parts))
+    forms = Forms(kernel, arch, [], Codes(), {}, vector_cores(parts), mesh=mesh_of(module))
     tensors = written_tensors(list(parts.values()))
     moves: dict[str, TimeForm | None] = {}
     for kind, function in parts.items():
         forms.parts[kind], site_of = write_time(function, arch, forms.table, forms.sites, forms.vectors, tensors)
         moves[kind] = write_accesses(function, arch, forms.ways, forms.sites, forms.vectors, site_of)
     forms.moves = moves if all(moves.values()) else None
+    refuse_shared_links(forms.sites)
     return forms
 
 
@@ -69,6 +72,7 @@ def _fill(parts: dict[str, func.FuncOp], arguments: dict[str, Any], blocks: int,
     for kind, function in parts.items():
         written[kind] = write_stream(function, program.arch, program.sites, vectors, program.hints, written=tensors, first_site=first)
         first += written[kind].sites
+    refuse_shared_links(program.sites)
     values = {kind: [argument_of(name, dtype, arguments, program) for name, dtype in form.arguments] for kind, form in written.items()}
     load = loader(arrays)
     for stream in program.streams:
@@ -83,6 +87,12 @@ def _fill(parts: dict[str, func.FuncOp], arguments: dict[str, Any], blocks: int,
 
 def _arch(module: ir.Module) -> str:
     return ir.StringAttr(module.operation.attributes["sim.arch"]).value
+
+
+def mesh_of(module: ir.Module) -> Mesh | None:
+    """Where the blocks stand, None for a chip without links."""
+    attributes = module.operation.attributes
+    return Mesh(*plain(attributes["sim.mesh"])) if "sim.mesh" in attributes else None
 
 
 def _parts(module: ir.Module, kernel: str) -> dict[str, func.FuncOp]:

@@ -10,8 +10,8 @@ Rules, all in int64 femtoseconds:
 - set, signal: end = start + set_flag; complete = max(start, completion of all earlier commands of the queue) + set_flag.
 - wait: end = max(start, completion of its set) + wait_flag.  The k-th set of a flag releases the k-th wait.
 - barrier: end = max(start, completion of all earlier commands of the queue; ALL: of the core) + barrier.
-- A signal arrives `signal` after its completion: one count at every other-kind core of its block (mode 2).  `await` takes one count
-  from every other-kind core: an aic goes on when all aivs of its block have signalled.  What arrives and is taken at one time was never
+- A signal arrives `signal` after its completion: one count at every other-kind core of its block (mode 2), of a link's flag at the core in
+  the neighbouring block.  `await` takes one count from each that sends: an aic goes on when all aivs of its block have signalled.  What arrives and is taken at one time was never
   counted.
 - Transfers in flight share named resources max-min fairly; one that is alone takes its priced time.  A transfer of B bytes that is
   priced at D fs asks for ceil(B * 2**30 / D); one that has been served ends no earlier than D after its start, so that rounding the
@@ -25,15 +25,17 @@ takes a signal.
 import numpy as np
 
 from ptoc.dialect.errors import DeadlockError, SyncError
+from ptoc.machine.mesh import CORE_FLAGS, FLAGS
 
-from .costs import COUNTER_MAX, CROSS_CORE_FLAGS, Costs, Prices
+from .costs import COUNTER_MAX, Costs, Prices
 from .deadlock import explain
 from .extrapolate import cross, shortened
-from .misuse import check_counters, check_flags, overflow
+from .misuse import check_counters, check_flags, check_messages, overflow
 from .plan import Plan, plan
 from .program import Program
 from .reference import Reference
 from .repeating import RepeatingTimeline
+from .signals import Peers
 from .state import State
 from .table import QUEUES, SET, WAIT
 from .timeline import PIPES, Timeline
@@ -87,6 +89,7 @@ def finish(planned: Plan, state: State) -> None:
     position = np.asarray(state.queues[0])
     if (position < planned.qstart[1:]).any():
         raise DeadlockError(_deadlock(planned, position, complete, end))
+    check_messages(planned)
 
 
 def run_reference(planned: Plan) -> Timeline:
@@ -103,12 +106,13 @@ def run_reference(planned: Plan) -> Timeline:
     check_flags(planned, end, complete)
     heads = {(n, PIPES[q]): indices[0] for (n, q), indices in reference.queues.items() if indices}
     if heads:
-        counts = [{s: [len(reference.raised[n, s, flag]) for flag in range(CROSS_CORE_FLAGS)] for s in peers} for n, peers in enumerate(reference.peers)]
+        counts = [reference.peers.counts(n, lambda sender, flag, n=n: len(reference.raised[n, sender, flag])) for n in range(len(program.streams))]
         raise DeadlockError(explain(program, heads, counts, [_partners(planned, n) for n in range(len(stands_for))]))
+    check_messages(planned)
     timeline = Timeline(program, *columns, plan=planned.apart())
     for (receiver, _, flag), rest in reference.raised.items():
         key = (program.streams[receiver].core, flag)
-        if rest:
+        if rest and flag < CORE_FLAGS:
             timeline.counters[key] = max(timeline.counters.get(key, 0), len(rest))
     return timeline
 
@@ -127,6 +131,7 @@ def _deadlock(planned: Plan, position: np.ndarray, complete: np.ndarray, end: np
     partners: list[list[int]] = []
     counts: list[dict[int, list[int]]] = []
     streams = planned.program.streams
+    peers = Peers([stream.core for stream in streams], planned.program.mesh)
     for number, simulated in enumerate(planned.stands_for):
         low = int(planned.first[simulated])
         for pipe, name in enumerate(PIPES):
@@ -134,18 +139,17 @@ def _deadlock(planned: Plan, position: np.ndarray, complete: np.ndarray, end: np
             if position[queue] < planned.qstart[queue + 1]:
                 heads[number, name] = int(planned.order[position[queue]]) - low
         partners.append(_partners(planned, number))
-        core = streams[number].core
-        others = [n for n, s in enumerate(streams) if s.core.block == core.block and (s.core.kind == "aic") != (core.kind == "aic")]
-        counts.append({other: counted(planned, simulated, planned.stands_for[other], complete, end) for other in others})
+        waiting = awaited(planned, simulated, end)
+        counts.append(peers.counts(number, lambda other, flag, over=waiting: arrived(planned, planned.stands_for[other], flag, complete) - over[flag]))
     return explain(planned.program, heads, counts, partners)
 
 
-def counted(planned: Plan, receiver: int, sender: int, complete: np.ndarray, end: np.ndarray) -> list[int]:
-    """Signals of `sender` by flag that have arrived at `receiver` and were not taken."""
-    result = []
+def awaited(planned: Plan, receiver: int, end: np.ndarray) -> list[int]:
+    """By flag: awaits of `receiver` that are over."""
     awaits = planned.awaits_of(receiver)
-    for flag in range(CROSS_CORE_FLAGS):
-        low, high = planned.signal_start[sender * CROSS_CORE_FLAGS + flag : sender * CROSS_CORE_FLAGS + flag + 2]
-        mine = awaits[planned.table.flag[planned.code[awaits]] == flag]
-        result.append(int((complete[planned.signals[low:high]] >= 0).sum() - (end[mine] >= 0).sum()))
-    return result
+    return np.bincount(planned.table.flag[planned.code[awaits[end[awaits] >= 0]]], minlength=FLAGS).tolist()
+
+
+def arrived(planned: Plan, sender: int, flag: int, complete: np.ndarray) -> int:
+    """Signals of a flag that `sender` has sent."""
+    return int((complete[planned.signals_of(sender, flag)] >= 0).sum())

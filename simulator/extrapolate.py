@@ -23,6 +23,7 @@ import numpy as np
 from .periods import Jump, Periods
 from .plan import Plan
 from .repeats import Repeat, cut_out, find_repeat
+from .signals import clusters
 from .state import State
 from .table import QUEUES
 from .walk import COMING, FLYING
@@ -37,13 +38,15 @@ MORE = 3
 
 
 def groups(plan: Plan) -> list[list[int]]:
-    """Simulated streams whose times have to do with each other: all, where transfers share bandwidth, else those of a block."""
+    """Simulated streams whose times have to do with each other: all, where transfers share bandwidth, else those of a block or of linked blocks."""
     if plan.contended:
         return [list(range(len(plan.streams)))]
-    blocks: dict[int, list[int]] = {}
-    for simulated, number in enumerate(plan.streams):
-        blocks.setdefault(plan.program.streams[number].core.block, []).append(simulated)
-    return list(blocks.values())
+    blocks = [plan.program.streams[number].core.block for number in plan.streams]
+    cluster = clusters(blocks, plan.linked)
+    found: dict[int, list[int]] = {}
+    for simulated, block in enumerate(blocks):
+        found.setdefault(cluster[block], []).append(simulated)
+    return list(found.values())
 
 
 def shortened(plan: Plan) -> Iterator[Plan]:

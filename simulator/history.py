@@ -11,7 +11,6 @@ import numpy as np
 
 from ptoc.dialect.errors import NotSupportedError
 
-from .costs import CROSS_CORE_FLAGS
 from .plan import Plan
 from .program import Core, Site
 from .table import AWAIT, BARRIER_ALL, QUEUES, SHARED, SIGNAL, WAIT, WORK
@@ -115,9 +114,8 @@ class History:
             flags = plan.table.flag[plan.code[awaits]]
             for flag in np.unique(flags).tolist():
                 mine = self._in_time(awaits[flags == flag], self.end)
-                for sender in plan.peers[receiver]:
-                    low, high = plan.signal_start[sender * CROSS_CORE_FLAGS + flag : sender * CROSS_CORE_FLAGS + flag + 2]
-                    yield mine, self._in_time(plan.signals[low:high], self.complete)[: mine.size]
+                for sender in plan.peers.senders(receiver, flag):
+                    yield mine, self._in_time(plan.signals_of(sender, flag), self.complete)[: mine.size]
 
     @cached_property
     def released_by(self) -> np.ndarray:

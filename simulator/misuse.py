@@ -3,10 +3,11 @@
 import numpy as np
 
 from ptoc.dialect.errors import SyncError
+from ptoc.machine.mesh import CORE_FLAGS, FLAGS
 
-from .costs import COUNTER_MAX, CROSS_CORE_FLAGS
+from .costs import COUNTER_MAX
 from .plan import Plan
-from .program import Core
+from .program import Core, Site
 from .table import SET
 
 
@@ -49,13 +50,12 @@ def _misuse(planned: Plan, command: int, earlier: int) -> tuple[str, str]:
 def check_counters(planned: Plan, end: np.ndarray, complete: np.ndarray) -> None:
     """Raises SyncError for the first signal that a cross-core counter cannot take."""
     first = None
-    for receiver, senders in enumerate(planned.peers):
+    for receiver in range(len(planned.streams)):
         awaits = planned.awaits_of(receiver)
         flags = planned.table.flag[planned.code[awaits]]
-        for sender in senders:
-            for flag in range(CROSS_CORE_FLAGS):
-                low, high = planned.signal_start[sender * CROSS_CORE_FLAGS + flag : sender * CROSS_CORE_FLAGS + flag + 2]
-                signals = planned.signals[low:high]
+        for flag in range(FLAGS):
+            for sender in planned.peers.senders(receiver, flag):
+                signals = planned.signals_of(sender, flag)
                 arrivals = complete[signals]
                 arrivals = arrivals[arrivals >= 0] + planned.costs.signal
                 if arrivals.size <= COUNTER_MAX:
@@ -73,6 +73,25 @@ def check_counters(planned: Plan, end: np.ndarray, complete: np.ndarray) -> None
         _, sender, command, receiver, _, flag = first
         streams = planned.program.streams
         raise SyncError(*overflow(planned, command, streams[planned.streams[receiver]].core, receiver, streams[sender].core, flag))
+
+
+def check_messages(planned: Plan) -> None:
+    """Raises SyncError for the first message over a link that nobody receives."""
+    for receiver in range(len(planned.streams)) if planned.linked else ():
+        awaits = planned.awaits_of(receiver)
+        received = np.bincount(planned.table.flag[planned.code[awaits]], minlength=FLAGS)
+        for flag in range(CORE_FLAGS, FLAGS, 2):
+            for sender in planned.peers.senders(receiver, flag):
+                sent = planned.signals_of(sender, flag)
+                if sent.size > received[flag]:
+                    streams, site = planned.program.streams, planned.table.rows[planned.code[sent[received[flag]]]][0]
+                    raise SyncError(*unreceived(site, streams[planned.streams[sender]].core, streams[planned.streams[receiver]].core, sent.size - int(received[flag])))
+
+
+def unreceived(site: Site, sender: Core, receiver: Core, count: int) -> tuple[str, str]:
+    """Message and place of messages that are left in a receive buffer at the end."""
+    what = "1 message" if count == 1 else f"{count} messages"
+    return f"'{site.op}' on {sender}: {what} to {receiver} {'is' if count == 1 else 'are'} never received: add as many trecv there, or send less", site.location
 
 
 def overflow(planned: Plan, command: int, counting: Core, receiver: int, signalling: Core, flag: int) -> tuple[str, str]:

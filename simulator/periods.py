@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .costs import CROSS_CORE_FLAGS
+from .costs import Costs
 from .plan import Plan
 from .state import State
 from .table import AWAIT, BARRIER, BARRIER_ALL, QUEUES, SET, SIGNAL, WAIT
@@ -53,16 +53,14 @@ class Periods:
         sets, waits = (np.sort(keys[kind == k]) for k in (SET, WAIT))
         if not np.array_equal(sets, waits):
             return False
-        for peer in plan.peers[s]:
-            if plan.cuts[peer] is None:
-                if ((kind == SIGNAL) | (kind == AWAIT)).any():
-                    return False
-                continue
-            theirs = self._of_period(peer)[0]
-            for mine, other in ((SIGNAL, AWAIT), (AWAIT, SIGNAL)):
-                ours = np.sort(plan.table.flag[codes[kind == mine]])
-                if not np.array_equal(ours, np.sort(plan.table.flag[theirs[plan.table.kind[theirs] == other]])):
-                    return False
+        for mine, other, peers in ((SIGNAL, AWAIT, plan.peers.receivers), (AWAIT, SIGNAL, plan.peers.senders)):
+            for flag, count in zip(*np.unique(plan.table.flag[codes[kind == mine]], return_counts=True)):
+                for peer in peers(s, int(flag)):
+                    if plan.cuts[peer] is None:
+                        return False
+                    theirs = self._of_period(peer)[0]
+                    if ((plan.table.kind[theirs] == other) & (plan.table.flag[theirs] == flag)).sum() != count:
+                        return False
         return True
 
     def _of_period(self, s: int) -> tuple[np.ndarray, np.ndarray]:
@@ -158,13 +156,20 @@ class Periods:
 
     def _awaits(self, q: int, m: np.ndarray, begun: tuple[np.ndarray, np.ndarray]) -> bool:
         plan, costs = self.plan, self.plan.costs
-        x, y, _ = self.result.windows[q]
+        x, *_ = self.result.windows[q]
         if not m.any():
             return True
+        flags = plan.table.flag[plan.code[x]]
+        return all(self._awaited(q, m & (flags == flag), int(flag), begun, costs) for flag in np.unique(flags[m]))
+
+    def _awaited(self, q: int, m: np.ndarray, flag: int, begun: tuple[np.ndarray, np.ndarray], costs: Costs) -> bool:
+        """The same for the awaits of one flag."""
+        plan = self.plan
+        x, y, _ = self.result.windows[q]
         inputs = [_at(begun, m)]
-        for peer in plan.peers[q // QUEUES]:
-            slot = plan.signal_start[peer * CROSS_CORE_FLAGS + plan.table.flag[plan.code[x[m]]]]
-            taken, before = plan.signals[slot + plan.partner[x[m]]], plan.signals[slot + plan.partner[y[m]]]
+        for peer in plan.peers.senders(q // QUEUES, flag):
+            signals = plan.signals_of(peer, flag)
+            taken, before = signals[plan.partner[x[m]]], signals[plan.partner[y[m]]]
             if not self._lasting(taken, before, constant=False):
                 return False
             inputs.append(_pair(self.complete[taken] + costs.signal, self.complete[before] + costs.signal))

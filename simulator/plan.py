@@ -9,9 +9,12 @@ from functools import cached_property
 
 import numpy as np
 
-from .costs import CROSS_CORE_FLAGS, WEIGHT, Costs, Prices
+from ptoc.machine.mesh import CORE_FLAGS, FLAGS
+
+from .costs import WEIGHT, Costs, Prices
 from .program import Program, Track
 from .repeats import Cut
+from .signals import Peers
 from .table import AWAIT, QUEUES, SET, SHARED, SIGNAL, WAIT, WORK, Table, priced_tracks
 
 
@@ -22,7 +25,7 @@ class Plan:
     tracks: of each simulated stream.  cuts: what was left out of it.  order: commands by queue, qstart where each queue begins.  hold: the last
     earlier command of the scalar unit's queue, -1 for none.  partner: of a set its wait, of a wait its set, -1 for none; of an await how
     many awaits of its flag came before.  signals: by (stream, flag), from signal_start on.  copies: cores that a stream stands for.
-    peers: the other kind's simulated streams of the block.  untimed: a counter is raised or awaited by more than one queue of a core, so
+    peers: who counts whose signals, among the simulated streams.  linked: blocks that use links.  untimed: a counter is raised or awaited by more than one queue of a core, so
     that who takes what depends on times.
     """
 
@@ -32,7 +35,8 @@ class Plan:
     streams: list[int]
     stands_for: list[int]
     copies: np.ndarray
-    peers: list[list[int]]
+    peers: Peers
+    linked: frozenset[int]
     tracks: list[Track]
     cuts: list[Cut | None] = field(default_factory=list)
 
@@ -43,7 +47,7 @@ class Plan:
     def apart(self) -> "Plan":
         """The plan in which every stream stands for itself: where who takes a signal decides, alike cores differ."""
         cores = [stream.core for stream in self.program.streams]
-        peers = [[n for n, other in enumerate(cores) if other.block == core.block and (other.kind == "aic") != (core.kind == "aic")] for core in cores]
+        peers = Peers(cores, self.program.mesh)
         numbers = list(range(len(cores)))
         return replace(
             self, streams=numbers, stands_for=numbers, copies=np.ones(len(cores), np.int64), peers=peers, tracks=[self.tracks[n] for n in self.stands_for]
@@ -153,7 +157,7 @@ class Plan:
 
     def _counter(self, commands: np.ndarray) -> np.ndarray:
         """A number for each (stream, cross-core flag)."""
-        return self.stream[commands] * CROSS_CORE_FLAGS + self.table.flag[self.code[commands]]
+        return self.stream[commands] * FLAGS + self.table.flag[self.code[commands]]
 
     def awaits_of(self, stream: int) -> np.ndarray:
         """The awaits of a simulated stream, in program order."""
@@ -169,8 +173,13 @@ class Plan:
     @cached_property
     def signal_start(self) -> np.ndarray:
         """Where the signals of (stream, flag) begin in `signals`."""
-        counts = np.bincount(self._counter(self.signals), minlength=len(self.streams) * CROSS_CORE_FLAGS)
+        counts = np.bincount(self._counter(self.signals), minlength=len(self.streams) * FLAGS)
         return np.concatenate(([0], np.cumsum(counts)))
+
+    def signals_of(self, stream: int, flag: int) -> np.ndarray:
+        """The signals of a flag that a simulated stream sends, in program order."""
+        low, high = self.signal_start[stream * FLAGS + flag : stream * FLAGS + flag + 2]
+        return self.signals[low:high]
 
     @cached_property
     def untimed(self) -> bool:
@@ -200,20 +209,24 @@ def plan(program: Program, prices: Prices, costs: Costs) -> Plan:
     Raises: SyncError for a cross-core flag that no core has, SimulationError for a command or price that makes no sense.
     """
     tracks, table = priced_tracks(program, prices, costs)
-    streams, stands_for, copies = _alike(program, tracks)
-    at = {number: position for position, number in enumerate(streams)}
-    blocks: dict[tuple[int, bool], list[int]] = {}
-    for number in streams:
-        core = program.streams[number].core
-        blocks.setdefault((core.block, core.kind == "aic"), []).append(at[number])
-    cores = [program.streams[number].core for number in streams]
-    peers = [blocks.get((core.block, core.kind != "aic"), []) for core in cores]
-    result = Plan(program, costs, table, streams, stands_for, np.array(copies, np.int64), peers, [tracks[n] for n in streams])
+    linked = _linked(program, tracks, table)
+    streams, stands_for, copies = _alike(program, tracks, linked)
+    peers = Peers([program.streams[number].core for number in streams], program.mesh)
+    result = Plan(program, costs, table, streams, stands_for, np.array(copies, np.int64), peers, linked, [tracks[n] for n in streams])
     _drop_idle_limits(result)
     return result
 
 
-def _alike(program: Program, tracks: list[Track]) -> tuple[list[int], list[int], list[int]]:
+def _linked(program: Program, tracks: list[Track], table: Table) -> frozenset[int]:
+    """The blocks that use links."""
+    if program.mesh is None:
+        return frozenset()
+    crossing = np.where(table.kind >= SIGNAL, table.flag, -1) >= CORE_FLAGS
+    known = {id(track): bool(crossing[track.used].any()) for track in {id(track): track for track in tracks}.values()}
+    return frozenset(stream.core.block for stream, track in zip(program.streams, tracks) if known[id(track)])
+
+
+def _alike(program: Program, tracks: list[Track], linked: frozenset[int]) -> tuple[list[int], list[int], list[int]]:
     """(streams to simulate, position among them of the one that stands for each stream, cores that each stands for)."""
     contents: dict[bytes, int] = {}
     by_track: dict[int, int] = {}
@@ -227,10 +240,10 @@ def _alike(program: Program, tracks: list[Track]) -> tuple[list[int], list[int],
     streams: list[int] = []
     stands_for = [0] * len(tracks)
     copies: list[int] = []
-    for members in blocks.values():
+    for block, members in blocks.items():
         content = [(program.streams[n].core.kind, by_track[id(tracks[n])]) for n in members]
         for number, mine in zip(members, content):
-            key = (tuple(content), mine)
+            key = (tuple(content), mine, block if block in linked else -1)  # blocks with links stand each at a place of their own
             if key not in leaders:
                 leaders[key] = len(streams)
                 streams.append(number)

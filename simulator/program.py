@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ptoc.dialect.layout import Ref, TileRef, ViewRef
+from ptoc.machine.mesh import Mesh
 from ptoc.machine.work import WorkItem
 
 KINDS = ("work", "set", "wait", "barrier", "signal", "await")
@@ -40,6 +41,7 @@ class Site:
     `unit`: the synchronisation unit it belongs to, -1 for none.  `channel`: the name of the slot pipe behind a signal or await.
     `role`: "" or "prime", "drain", "end" (never counted as redundant).
     `tensors`: (tensor read, tensor written) by a command that moves from or to global memory, "" for none.
+    `link`: of a signal or await of a link, the direction of travel.
     """
 
     index: int
@@ -53,6 +55,7 @@ class Site:
     role: str = ""
     attributes: dict = field(default_factory=dict)
     tensors: tuple[str, str] = ("", "")
+    link: str = ""
 
     @property
     def part(self) -> str:
@@ -185,6 +188,7 @@ class Program:
     """All streams of a run.  `arch` is "a3" or "a5"; `memories`: bytes of each global memory ("gm:NAME").
 
     `hints`: what the text says that may explain a deadlock, each beginning with file:line.  `codes`: the table that the tracks refer to.
+    `mesh`: where blocks stand, None without links.
     """
 
     name: str
@@ -194,3 +198,4 @@ class Program:
     memories: dict[str, int] = field(default_factory=dict)
     hints: list[str] = field(default_factory=list)
     codes: Codes | None = None
+    mesh: Mesh | None = None

@@ -9,6 +9,7 @@ from heapq import heappop, heappush
 
 from .plan import Plan
 from .sharing import Sharing
+from .signals import Peers
 from .table import AWAIT, BARRIER, BARRIER_ALL, QUEUES, SET, SIGNAL, WAIT
 
 
@@ -23,7 +24,7 @@ class Reference:
         self.codes = [planned.tracks[stands].codes.tolist() for stands in planned.stands_for]
         self.times = [[[-1, -1, -1] for _ in codes] for codes in self.codes]
         cores = [stream.core for stream in planned.program.streams]
-        self.peers = [[p for p, o in enumerate(cores) if o.block == c.block and (o.kind == "aic") != (c.kind == "aic")] for c in cores]
+        self.peers = Peers(cores, planned.program.mesh)
         self.queues = {(n, q): deque(i for i, c in enumerate(codes) if self.table.queue[c] == q) for n, codes in enumerate(self.codes) for q in range(QUEUES)}
         self.free, self.done = dict.fromkeys(self.queues, 0), dict.fromkeys(self.queues, 0)
         self.before = [self._scalar_before(n) for n in range(len(cores))]
@@ -65,13 +66,14 @@ class Reference:
             self.waiting[stream, flag].append((queue, index))
             self._release(stream, flag, time)
         else:
-            for receiver in self.peers[stream]:
+            for receiver in self.peers.receivers(stream, flag):
                 self.raised[receiver, stream, flag].append((stream, index))
                 self.log[receiver, stream, flag][0].append((time, stream, index))
                 self._release(receiver, flag, time)
 
     def _release(self, receiver: int, flag: int, time: int) -> None:
-        fifos = [self.raised[receiver, sender, flag] for sender in self.peers[receiver]]
+        senders = self.peers.senders(receiver, flag)
+        fifos = [self.raised[receiver, sender, flag] for sender in senders]
         while self.waiting[receiver, flag] and fifos and all(fifos):
             queue, index = self.waiting[receiver, flag].popleft()
             for fifo in fifos:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from ptoc.dialect.dtypes import DTYPES
 from ptoc.dialect.errors import NotSupportedError, SimulationError
 from ptoc.dialect.layout import TileRef, ViewRef
+from ptoc.machine.mesh import Mesh
 
 
 class Memory(NamedTuple):
@@ -44,6 +45,23 @@ def ring_memory(ring: str, block: int, owner: int, memory: str) -> str:
     It is known to all cores of the run, like global memory; what follows the '/' is where it lies.
     """
     return f"gm:{ring}.{block}.{owner}/{memory}"
+
+
+def linked(mesh: Mesh, block: int, blocks: int, sub: int, axis: int, direction: str, location: str) -> int:
+    """The block that a link leads to.  Raises SimulationError, at the line of the send or receive, where none runs there."""
+    if sub:
+        raise SimulationError(f"the links of an element belong to its cube core and to vector core 0; vector core {sub} uses one", location)
+    other = mesh.neighbour(block, axis, direction)
+    if other is None:
+        raise SimulationError(f"a link that is not there: {mesh.lacking(block, axis, direction)}", location)
+    if other >= blocks:
+        raise SimulationError(f"a link to an element that runs nothing: block {other}, of {blocks} that were launched", location)
+    return other
+
+
+def link_memory(ring: str, block: int, memory: str) -> str:
+    """Name of the receive buffer of a block for what travels along one link."""
+    return ring_memory(ring, block, 0, memory)
 
 
 def part(ref: TileRef, row: int, col: int, v_rows: int, v_cols: int) -> TileRef:

@@ -12,6 +12,7 @@ from ptoc.dialect.errors import DeadlockError
 
 from .deadlock import explain
 from .program import Command, Program
+from .signals import Peers
 from .timeline import PIPES, pair_flags, queue_of
 
 
@@ -63,14 +64,7 @@ class Replay:
             for pipe in ("S", *sorted({self._site_queue[c.site] for c in stream.commands} - {"S"}, key=PIPES.index)):
                 queues[pipe] = Queue(number, pipe, queues)
             self.cores.append(queues)
-        self.peers = [
-            [
-                other
-                for other, stream in enumerate(program.streams)
-                if stream.core.block == mine.core.block and stream.core.kind != mine.core.kind
-            ]
-            for mine in program.streams
-        ]
+        self.peers = Peers([stream.core for stream in program.streams], program.mesh)
 
     def work(self, queue: Queue, index: int, command: Command) -> None:
         """A command starts (on pipe S: runs to its end)."""
@@ -130,10 +124,7 @@ class Replay:
             for pipe, queue in queues.items():
                 if queue.waiting or pipe in unissued:
                     heads[number, pipe] = queue.waiting[0][0] if queue.waiting else unissued[pipe]
-        counts = [
-            {sender: [len(self.flags.get((receiver, sender, flag), ())) for flag in range(16)] for sender in senders}
-            for receiver, senders in enumerate(self.peers)
-        ]
+        counts = [self.peers.counts(n, lambda sender, flag, n=n: len(self.flags.get((n, sender, flag), ()))) for n in range(len(self.program.streams))]
         return explain(self.program, heads, counts, [pair_flags(stream.commands) for stream in self.program.streams])
 
     def require_end(self) -> None:
@@ -189,10 +180,10 @@ class Replay:
             return self._take(queue, index, command, [(queue.stream, site.peer, site.pipe, command.flag)])
         elif kind == "signal":
             token = self.raised(queue, index, command)
-            for receiver in self.peers[queue.stream]:
+            for receiver in self.peers.receivers(queue.stream, command.flag):
                 self._raise((receiver, queue.stream, command.flag), token)
         elif kind == "await":
-            peers = self.peers[queue.stream]
+            peers = self.peers.senders(queue.stream, command.flag)
             keys = [(queue.stream, sender, command.flag) for sender in peers] or [(queue.stream, -1, command.flag)]
             return self._take(queue, index, command, keys)
         else:

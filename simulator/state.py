@@ -1,6 +1,10 @@
 """The state of a walk over a plan, as arrays for the compiled engine and as lists for Python."""
 
+from collections.abc import Callable
+
 import numpy as np
+
+from ptoc.machine.mesh import FLAGS
 
 from .cache import folder
 from .compiled import can_compile, compiled_walk
@@ -31,9 +35,7 @@ class State:
         )  # fmt: skip
         classes, works, sharing = _sharing(planned)
         self.table = tuple(map(wrap, (table.kind, table.occupancy, table.latency, table.peer, table.flag, classes, works)))
-        starts = np.concatenate(([0], np.cumsum([len(p) for p in planned.peers], dtype=np.int64)))
-        peers = np.array([p for peers in planned.peers for p in peers], np.int64)
-        self.cores = tuple(map(wrap, (planned.copies, starts, peers)))
+        self.cores = tuple(map(wrap, (planned.copies, *_peers(planned, planned.peers.senders), *_peers(planned, planned.peers.receivers))))
         costs = planned.costs
         self.costs = (costs.issue, costs.set_flag, costs.wait_flag, costs.barrier, costs.signal)
         self.sharing = tuple(map(wrap, sharing))
@@ -56,6 +58,13 @@ class State:
     def columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """start, end, complete of every command."""
         return tuple(np.asarray(times, np.int64) for times in self.times)
+
+
+def _peers(planned: Plan, of: Callable[[int, int], list[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """(where those of a simulated stream and flag begin, all one after the other)."""
+    lists = [of(stream, flag) for stream in range(len(planned.streams)) for flag in range(FLAGS)]
+    starts = np.concatenate(([0], np.cumsum([len(numbers) for numbers in lists], dtype=np.int64)))
+    return starts, np.array([number for numbers in lists for number in numbers], np.int64)
 
 
 def _sharing(planned: Plan) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ptoc.dialect.dtypes import DTYPES
 from ptoc.dialect.errors import ArgumentError, NotSupportedError
+from ptoc.machine.mesh import Mesh
 
 from .accesses import COLUMNS, Accesses, Enough, Ways, accesses_of, first_of, part_of
 from .program import Codes, Core, Program, Site, Stream, Track
@@ -34,6 +35,7 @@ class Forms:
     vectors: int
     ways: Ways = field(default_factory=Ways)
     moves: dict[str, TimeForm] | None = None
+    mesh: Mesh | None = None
 
     def learned(self) -> int:
         """Number of commands that were looked up so far."""
@@ -47,7 +49,7 @@ def program_of_forms(
 
     Raises: ArgumentError where an argument is missing or a loop cannot run, NotSupportedError where control depends on a computed value.
     """
-    program = Program(forms.name, forms.arch, [], forms.sites, {}, codes=forms.table)
+    program = Program(forms.name, forms.arch, [], forms.sites, {}, codes=forms.table, mesh=forms.mesh)
     functions = {kind: form.functions(forms.table) for kind, form in forms.parts.items()}
     values = {kind: [argument_of(name, dtype, arguments, program) for name, dtype in form.arguments] for kind, form in forms.parts.items()}
     tracks: dict[tuple, Track] = {}

@@ -77,7 +77,7 @@ def _table(program: Program, rows: list[tuple[Site, int, tuple | None]], costs: 
             facts[site] = _facts(program, site)
         table.kind[code], table.queue[code], table.peer[code] = kind, *_ = facts[site]
         table.flag[code] = flag
-        if kind >= SIGNAL and not 0 <= flag < CROSS_CORE_FLAGS:
+        if kind >= SIGNAL and not site.link and not 0 <= flag < CROSS_CORE_FLAGS:
             raise SyncError(f"'{site.op}': a cross-core flag is 0 to {CROSS_CORE_FLAGS - 1}, got {flag}", site.location)
         if price is None:
             continue

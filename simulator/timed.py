@@ -105,7 +105,7 @@ def narrowed(site: Site, operands: tuple[tuple[str, Any], ...]) -> tuple[tuple[s
 
 def scope_of_regions() -> dict[str, Any]:
     """Names that written functions use."""
-    functions = ("part", "reshape", "view", "slice_", "advance", "quotient", "remainder", "Memory", "ring_memory", "Ids")
+    functions = ("part", "reshape", "view", "slice_", "advance", "quotient", "remainder", "Memory", "ring_memory", "Ids", "linked", "link_memory")
     return {
         "TileRef": TileRef, "ViewRef": ViewRef, "Register": Register, "fetched": fetched, "settled": settled, "lazily": lazily, "chosen": chosen,
         "COMPARED": COMPARED, **{name: getattr(regions, name) for name in functions},

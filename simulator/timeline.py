@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .costs import CROSS_CORE_FLAGS
+from ptoc.machine.mesh import CORE_FLAGS, FLAGS, LINK_PIPES
+
 from .program import Command, Core, Program, Site
+from .signals import Peers
 
 #: Queues of a core in the order in which ties are broken and tracks are drawn; S is the scalar unit itself.
-PIPES = ("S", "MTE2", "MTE1", "M", "V", "FIX", "MTE3", "SDMA")
+PIPES = ("S", "MTE2", "MTE1", "M", "V", "FIX", "MTE3", "SDMA", *LINK_PIPES)
 
 
 class Link(NamedTuple):
@@ -169,9 +171,9 @@ def unawaited(plan: Any) -> dict[tuple[Core, int], int]:
     result = {}
     for number, stream in enumerate(plan.program.streams):
         receiver = plan.stands_for[number]
-        awaits = np.bincount(plan.table.flag[plan.code[plan.awaits_of(receiver)]], minlength=CROSS_CORE_FLAGS)
-        for flag in range(CROSS_CORE_FLAGS):
-            signals = [int(plan.signal_start[s * CROSS_CORE_FLAGS + flag + 1] - plan.signal_start[s * CROSS_CORE_FLAGS + flag]) for s in plan.peers[receiver]]
+        awaits = np.bincount(plan.table.flag[plan.code[plan.awaits_of(receiver)]], minlength=FLAGS)
+        for flag in range(CORE_FLAGS):  # what links count: misuse.check_messages
+            signals = [len(plan.signals_of(s, flag)) for s in plan.peers.senders(receiver, flag)]
             if signals and max(signals) > awaits[flag]:
                 result[stream.core, flag] = max(signals) - int(awaits[flag])
     return result
@@ -189,9 +191,12 @@ def find_links(timeline: Timeline) -> list[Link]:
             if wait >= 0 and commands[index].site.kind == "set"
         ]
     taken: list[tuple[int, int, int, list[Link]]] = []
-    for receiver, stream in enumerate(streams):
-        senders = [n for n, s in enumerate(streams) if s.core.block == stream.core.block and (s.core.kind == "aic") != (stream.core.kind == "aic")]
-        for flag in range(CROSS_CORE_FLAGS):
+    peers = Peers([stream.core for stream in streams], timeline.program.mesh)
+    for receiver in range(len(streams)):
+        for flag in range(FLAGS):
+            senders = peers.senders(receiver, flag)
+            if not senders:
+                continue
             awaits = _crossing(timeline, receiver, "await", flag, timeline.end)
             for sender, signals in zip(senders, [_crossing(timeline, sender, "signal", flag, timeline.complete) for sender in senders]):
                 taken += [(time, receiver, index, sender, raised) for (time, index), (_, raised) in zip(awaits, signals)]

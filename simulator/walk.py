@@ -8,8 +8,8 @@ Kinds are those of `table.py` and written as numbers here, where they are compar
 """
 
 READY, STARVED, WAITING, AWAITING, HELD, STUCK, COMING, FLYING = range(8)
-QUEUES = 8  # of a core
-FLAGS = 16  # cross-core flags of a core
+QUEUES = 13  # of a core
+FLAGS = 32  # flags of a core that count
 WEIGHT = 20  # see costs.py
 REBASE = 1 << 60  # work served to a class since it came up at which it is counted from 0 again
 
@@ -21,14 +21,15 @@ def walk(commands, table, cores, costs, sharing, times, state, limit, now, pause
     come to its limit, before anything is decided that a command beyond a limit could have a part in.
 
     commands: order, qstart, index (in its stream), hold, code, partner, signals, signal_start.  table, by code: kind, occupancy, latency,
-    peer, flag, class, work.  cores: copies, peer_start, peers.  costs: issue, set_flag, wait_flag, barrier, signal.  sharing, by class:
+    peer, flag, class, work.  cores: copies, and by stream and flag send_start
+    and from there on senders, recv_start and from there on receivers.  costs: issue, set_flag, wait_flag, barrier, signal.  sharing, by class:
     demand, use_start and, from there on, use_resource, use_weight; capacity by resource; by class again what is going on: served, rate,
     least goal, members.  times, by command, -1 where it has not run: start, end, complete.  state, by queue: position, free, done, what it
     waits for, and the goal of its transfer: what its class must have been served for it to end.
     """
     order, qstart, index, hold, code, partner, signals, signal_start = commands
     kinds, occupancies, latencies, set_peers, flags, classes, works = table
-    copies, peer_start, peers = cores
+    copies, send_start, senders, recv_start, receivers = cores
     issue, set_flag, wait_flag, barrier, signal = costs
     demands, use_start, use_resource, use_weight, capacity, served, rates, least, members = sharing
     start, end, complete = times
@@ -103,10 +104,11 @@ def walk(commands, table, cores, costs, sharing, times, state, limit, now, pause
                 else:
                     e = t
                     n = partner[g]
-                    if peer_start[s] == peer_start[s + 1]:
+                    w = s * FLAGS + flags[c]
+                    if send_start[w] == send_start[w + 1]:
                         mine = STUCK
-                    for i in range(peer_start[s], peer_start[s + 1]):
-                        slot = peers[i] * FLAGS + flags[c]
+                    for i in range(send_start[w], send_start[w + 1]):
+                        slot = senders[i] * FLAGS + flags[c]
                         j = signal_start[slot] + n
                         if j >= signal_start[slot + 1]:
                             mine = STUCK
@@ -131,8 +133,9 @@ def walk(commands, table, cores, costs, sharing, times, state, limit, now, pause
                         waits[w] = READY
                         ready.append(w)
                 elif k == 6:
-                    for i in range(peer_start[s], peer_start[s + 1]):
-                        for w in range(peers[i] * QUEUES, peers[i] * QUEUES + QUEUES):
+                    r = s * FLAGS + flags[c]
+                    for i in range(recv_start[r], recv_start[r + 1]):
+                        for w in range(receivers[i] * QUEUES, receivers[i] * QUEUES + QUEUES):
                             if waits[w] == AWAITING:
                                 waits[w] = READY
                                 ready.append(w)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ptoc.dialect.errors import NotSupportedError
 from ptoc.dialect.mlir import func, ir
 from ptoc.dialect.op import PtoOp, location_of, plain
+from ptoc.machine.mesh import OPPOSITE, Mesh
 
 from .channel import Channel
 from .program import Command, Site
@@ -88,6 +89,7 @@ class Writer:
     def write(self, function: func.FuncOp) -> Written:
         """The function, compiled."""
         block = function.entry_block
+        self.find_mesh(function)
         self.fetches = "sim.fetch" in str(function)
         names = plain(function.attributes["sim.arg_names"]) if "sim.arg_names" in function.attributes else []
         arguments = []
@@ -100,6 +102,12 @@ class Writer:
         source = "\n".join([f"def stream({head}):", *self.lines, "    return None"])
         exec(compile(source, f"<stream {function.name.value}>", "exec"), self.scope)
         return Written(self.scope["stream"], arguments, self.site_count)
+
+    def find_mesh(self, function: func.FuncOp) -> None:
+        """Takes the mesh that the function's module names, for its links."""
+        attributes = function.operation.parent.attributes if function.operation.parent is not None else {}
+        if "sim.mesh" in attributes:
+            self.scope["mesh"] = Mesh(*plain(attributes["sim.mesh"]))
 
     # values
 
@@ -270,6 +278,11 @@ class Writer:
     def _sim_tile(self, op: ir.Operation) -> None:
         address, rows, cols = self.texts(op.operands)
         memory = plain(op.attributes["memory"])
+        if "axis" in op.attributes:
+            name = self.name("v")
+            self.line(f"{name} = TileRef({self.buffer(op)}, {address}, {self._layout(op)}, 0, 0, {rows}, {cols})")
+            self.values[op.results[0]] = name
+            return
         if "ring" in op.attributes:
             owner = plain(op.attributes["owner"]) if "owner" in op.attributes else "sub"
             name = self.name("v")
@@ -278,6 +291,21 @@ class Writer:
             self.values[op.results[0]] = name
             return
         self.define(op.results[0], f"TileRef({memory!r}, {address}, {self._layout(op)}, 0, 0, {rows}, {cols})", list(op.operands))
+
+    @staticmethod
+    def buffer(op: ir.Operation) -> str:
+        """The receive buffer that a message lies in, as text: this block's, or that of the neighbour that it goes to."""
+        at = "block"
+        if "toward" in op.attributes:
+            at = f"linked(mesh, block, blocks, sub, {plain(op.attributes['axis'])}, {plain(op.attributes['toward'])!r}, {location_of(op)!r})"
+        return f"link_memory({plain(op.attributes['ring'])!r}, {at}, {plain(op.attributes['memory'])!r})"
+
+    def link_line(self, op: ir.Operation, sends: bool) -> None:
+        """Refuses a message over a link that is not there."""
+        facts = self.scope[f"facts_{self.text(op.operands[0])}"]
+        if "link" in facts:
+            direction = facts["link"] if sends else OPPOSITE[facts["link"]]
+            self.line(f"linked(mesh, block, blocks, sub, {facts['axis']}, {direction!r}, {location_of(op)!r})")
 
     def _sim_part(self, op: ir.Operation) -> None:
         self.define(op.results[0], f"part({', '.join(self.texts(op.operands))})", list(op.operands))
@@ -406,7 +434,10 @@ class Writer:
         name = self.name("ch")
         numbers = ", ".join(str(facts[k]) for k in ("slots", "slot_bytes", "period", "flag_ready", "flag_free"))
         self.line(f"{name} = Channel({numbers})")
-        if "on_chip" in facts:
+        if "link" in facts:
+            place = f"link_memory({facts['channel']!r}, block, {facts['on_chip']!r})"
+            self.line(f"memories[{place}] = {facts['slots'] * facts['slot_bytes']}")
+        elif "on_chip" in facts:
             owners = 1 if facts["producer"] == "aiv" else self.vectors
             for owner in range(owners):
                 place = f"ring_memory({facts['channel']!r}, block, {owner}, {facts['on_chip']!r})"
@@ -418,7 +449,7 @@ class Writer:
         """(channel variable, constant command) of a channel op."""
         channel = self.text(op.operands[0])
         facts = self.scope[f"facts_{channel}"]
-        site = self.site(op, kind, what, pipe, channel=facts["channel"])
+        site = self.site(op, kind, what_of(what, facts), pipe, channel=facts["channel"], link=facts.get("link", ""))
         return channel, self.fold(Command(self.scope[site], facts[flag])).name
 
     @staticmethod
@@ -428,6 +459,7 @@ class Writer:
 
     def _sim_acquire(self, op: ir.Operation) -> None:
         channel, command = self._token(op, "await", "talloc", "flag_free", self.waiting(op))
+        self.link_line(op, sends=True)
         name = self.results(op)[0]
         self.line(f"{name} = {channel}.acquire(append, {command})")
 
@@ -437,6 +469,7 @@ class Writer:
 
     def _sim_take(self, op: ir.Operation) -> None:
         channel, command = self._token(op, "await", "tpop", "flag_ready", self.waiting(op))
+        self.link_line(op, sends=False)
         name = self.results(op)[0]
         self.line(f"{name} = {channel}.take(append, {command})")
 
@@ -451,6 +484,11 @@ class Writer:
             return
         channel, command = self._token(op, "signal", "tfree", "flag_free", plain(op.attributes["pipe"]))
         self.line(f"{channel}.release(append, {command})")
+
+
+def what_of(what: str, facts: dict[str, Any]) -> str:
+    """The name of a slot command: of a link it is the send or the receive that it belongs to."""
+    return {"talloc": "tsend", "tpush": "tsend", "tpop": "trecv", "tfree": "trecv"}[what] if "link" in facts else what
 
 
 def tuple_text(parts: Any) -> str:

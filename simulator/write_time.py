@@ -13,7 +13,7 @@ from .slices import Slice, reads_two
 from .tensors import tensors_of
 from .timed import FlagChunks, TimeForm, WorkChunks
 from .work import op_class
-from .write_stream import Folded, Writer, element_of, tuple_text
+from .write_stream import Folded, Writer, element_of, tuple_text, what_of
 
 REGIONS = ("sim.tile", "sim.part", "sim.reshape", "sim.advance", "sim.view", "sim.slice", "sim.number")
 
@@ -44,6 +44,9 @@ class TimeWriter(Writer):
     def write_form(self, function: func.FuncOp, written: frozenset[str]) -> TimeForm:
         """The function, written out."""
         block = function.entry_block
+        self.find_mesh(function)
+        if "mesh" in self.scope:
+            self.constants["mesh"] = self.scope["mesh"]
         self.fetches = "sim.fetch" in str(function)
         self.wanted = self.slice_of(block)
         names = plain(function.attributes["sim.arg_names"]) if "sim.arg_names" in function.attributes else []
@@ -234,7 +237,10 @@ class TimeWriter(Writer):
         if op.name == "sim.tile":
             memory = repr(plain(op.attributes["memory"]))
             address = self.text(operands[0]) if full else "0"
-            if full and "ring" in op.attributes:
+            if full and "axis" in op.attributes:
+                memory = self.buffer(op)
+                self.frontier |= dict.fromkeys(("block", "sub"))
+            elif full and "ring" in op.attributes:
                 owner = plain(op.attributes["owner"]) if "owner" in op.attributes else "sub"
                 memory = f"ring_memory({plain(op.attributes['ring'])!r}, block, {owner}, {memory})"
                 self.frontier |= dict.fromkeys(("block", "sub"))
@@ -327,6 +333,12 @@ class TimeWriter(Writer):
     def _sim_await(self, op: ir.Operation) -> None:
         self.flagged(self.site(op, "await", "await", plain(op.attributes["pipe"])), op.operands[0])
 
+    def link_line(self, op: ir.Operation, sends: bool) -> None:
+        """As in the full form; which links are there decides, so that blocks at different places are not alike."""
+        super().link_line(op, sends)
+        if "link" in self.scope[f"facts_{self.text(op.operands[0])}"]:
+            self.frontier |= dict.fromkeys(("block", "sub"))
+
     # slot pipes: the two counters of a channel
 
     def _sim_channel(self, op: ir.Operation) -> None:
@@ -338,7 +350,7 @@ class TimeWriter(Writer):
     def _token(self, op: ir.Operation, kind: str, what: str, flag: str, pipe: str) -> tuple[str, int]:
         channel = self.text(op.operands[0])
         facts = self.scope[f"facts_{channel}"]
-        site = self.site(op, kind, what, pipe, channel=facts["channel"])
+        site = self.site(op, kind, what_of(what, facts), pipe, channel=facts["channel"], link=facts.get("link", ""))
         return channel, self.table.code(self.scope[site], facts[flag])
 
     def _slot(self, op: ir.Operation, counter: str, facts: dict[str, Any]) -> None:
@@ -350,6 +362,7 @@ class TimeWriter(Writer):
 
     def _sim_acquire(self, op: ir.Operation) -> None:
         channel, code = self._token(op, "await", "talloc", "flag_free", self.waiting(op))
+        self.link_line(op, sends=True)
         facts = self.scope[f"facts_{channel}"]
         self.line(f"if {channel}a >= {facts['slots']} and {channel}a % {facts['period']} == 0: emit({self.table.chunk((code,))})")
         self._slot(op, f"{channel}a", facts)
@@ -359,6 +372,7 @@ class TimeWriter(Writer):
 
     def _sim_take(self, op: ir.Operation) -> None:
         channel, code = self._token(op, "await", "tpop", "flag_ready", self.waiting(op))
+        self.link_line(op, sends=False)
         self.pending.append(code)
         self._slot(op, f"{channel}t", self.scope[f"facts_{channel}"])
 

@@ -12,6 +12,7 @@ from . import (  # noqa: F401
     expand_columns,
     fills,
     gather,
+    links,
     moves,
     partial,
     pipe_values,

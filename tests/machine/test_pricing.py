@@ -6,7 +6,7 @@ from ptoc.dialect.errors import ChipError
 from ptoc.machine.chip import load_chip
 from ptoc.machine.l2 import crowding_of
 from ptoc.machine.pricing import Price, item_cycles, price, sync_costs
-from ptoc.machine.work import Cube, Link, Scalar, Sdma, Transfer, Vector
+from ptoc.machine.work import Cube, Link, Scalar, Sdma, Taken, Transfer, Vector
 
 B1 = load_chip("ascend910b1")
 KIB = 1024
@@ -135,12 +135,20 @@ def test_sdma_and_mesh():
     assert gathered.occupancy == chip.fs(220)
     assert gathered.shared == (("sdma.hbm", 5440),)
     assert sync_costs(chip).rates["sdma.hbm"] == 8_601_600_000_000
-    sent = price(chip, (Link(3, 640),))
+    sent = price(chip, (Link(1, 3, 640),))
     assert (sent.occupancy, sent.latency) == (chip.fs(10), chip.fs(145))
     with pytest.raises(ChipError, match=r"sdma has no domain 'moon'; it has on_chip, hbm"):
         price(chip, (Sdma("moon", 1),))
     with pytest.raises(ChipError, match=r"ascend910b1.yaml: the chip has no mesh: key 'mesh' is null"):
-        price(B1, (Link(1, 1),))
+        price(B1, (Link(0, 1, 1),))
+
+
+def test_links_within_a_cube_and_between_cubes_have_laws_of_their_own():
+    chip = load_chip("mesh_cubes")
+    within, between = (price(chip, (Link(axis, 1, 6400),)) for axis in (0, 1))
+    assert (within.occupancy, within.latency) == (chip.fs(50 + 100), chip.fs(50 + 100 + 20))
+    assert (between.occupancy, between.latency) == (chip.fs(100 + 200), chip.fs(100 + 200 + 50))
+    assert price(chip, (Taken(6400),)).latency == chip.fs(20 + 50)
 
 
 def test_cube_of_another_shape():
