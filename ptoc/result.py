@@ -86,7 +86,9 @@ class Result:
         return None if self.flops is None else self.flops / self.latency_us / 1e6
 
     def relative_to(self, other: "Result") -> float:
-        """This run's kernel time over the other's; the one figure that an unvalidated chip gives."""
+        """This run's kernel time over the other's; the one figure that an unvalidated chip gives.  Raises: ArgumentError where the other takes none."""
+        if not other.timeline.makespan:
+            raise ArgumentError(f"{other.kernel}: the run takes no time, so there is no ratio to it")
         return self.timeline.makespan / other.timeline.makespan
 
     def explain(self) -> "Explanation":

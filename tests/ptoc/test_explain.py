@@ -170,6 +170,27 @@ def test_relative_to_words_and_files(tmp_path: Path) -> None:
     assert json.loads(small)["relative_to"]["ratio"] == pytest.approx(ptoc.run("vector_add", case="small", values=False).relative_to(ptoc.run("vector_add", "ascend910b2", case="small", values=False)), abs=1e-6)
 
 
+def test_a_ratio_to_a_run_that_takes_no_time_is_refused() -> None:
+    @ptoc.kernel
+    def idle(x: ptoc.Out["N", ptoc.f32], N: int) -> None:
+        """Nothing."""
+
+    with pytest.raises(ArgumentError, match="idle: the run takes no time, so there is no ratio to it"):
+        ptoc.run("vector_add", case="small", values=False).relative_to(ptoc.run(idle, N=64, values=False))
+
+
+def test_what_is_printed_of_an_engine_is_no_more_than_its_whole() -> None:
+    """Largest waits beside the table's column for them, whose row is rounded so that it sums to 100.0 %."""
+    columns = ("work", "bandwidth", "data", "slot")
+    for case in ("gemm", "vector_add", "softmax"):
+        lines = output("run", case, "--no-values", "--explain").splitlines()
+        rows = {tuple(line.split()[:2]): dict(zip(columns, re.findall(r"([\d.]+)%", line))) for line in lines if re.match(r"  ai[cv]\d", line)}
+        found = [re.match(r"  waits     (\S+) (\S+) ([\d.]+)% for (data|room)", line) for line in lines if line.startswith("  waits")]
+        assert found
+        for core, engine, part, cause in (match.groups() for match in found if match):
+            assert float(part) <= float(rows[core, engine]["data" if cause == "data" else "slot"])
+
+
 def test_relative_to_what_is_no_run_is_refused(tmp_path: Path) -> None:
     command = ("run", "vector_add", "--no-values", "--relative-to")
     assert "--relative-to '--chap 3': No such option" in refused(*command, "--chap 3")
