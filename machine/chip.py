@@ -64,7 +64,7 @@ def canonical(instruction: str) -> str:
     return instruction
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Chip:
     """A chip: compared by identity, so that it can key caches; the same file text gives the same object.
 
@@ -75,6 +75,10 @@ class Chip:
     file: str
     vectors: dict[tuple[str, str], VectorLaw]
     paths: dict[str, PathLaw]
+
+    def __repr__(self) -> str:
+        """Name and file: the numbers fill pages."""
+        return f"Chip({self.name!r}, {self.file!r})"
 
     @property
     def name(self) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FS_PER_US = 10**9
 
 
-@dataclass
+@dataclass(repr=False)
 class Result:
     """One simulated run.
 
@@ -42,6 +42,10 @@ class Result:
     sync: dict[str, Any] = field(default_factory=dict)
     allow_unvalidated: bool = False
     arranged: Callable[[], "Arranged"] | None = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        """The lines that `ptoc run` prints, which hold no time that is withheld."""
+        return describe_result(self)
 
     @property
     def shown(self) -> bool:
