@@ -73,8 +73,8 @@ def roofs(result: ptoc.Result, kernel: Kernel, chip: Chip) -> dict[str, float]:
     return found
 
 
-def row(kernel: Kernel, case: str, chip: str) -> tuple[str, ...]:
-    """One line of the table.  Raises: PtocError."""
+def row(kernel: Kernel, case: str, chip: str, unvalidated: bool) -> tuple[str, ...]:
+    """One line of the table; times and rates of a chip that was never compared with a device only where asked for.  Raises: PtocError."""
     result = ptoc.run(kernel, chip, case=case, values=False, allow_unvalidated=True)
     found = roofs(result, kernel, load_chip(chip))
     roof = max(found, key=found.get)
@@ -82,17 +82,18 @@ def row(kernel: Kernel, case: str, chip: str) -> tuple[str, ...]:
     bandwidth = f"{sum(touched(moved(result), kernel, result.arguments)) / result.latency_us / 1e3:.0f}"
     engine, busy = max(result.utilization.items(), key=lambda item: item[1])
     standing = "" if result.chip.validated else "*"
-    return (kernel.name, case, chip + standing, str(result.blocks), f"{result.latency_us:.1f}", rate, bandwidth, f"{found[roof] / result.latency_us:.0%}", roof, f"{engine} {busy:.0%}")
+    times = (f"{result.latency_us:.1f}", rate, bandwidth) if result.chip.validated or unvalidated else ("withheld", "", "")
+    return (kernel.name, case, chip + standing, str(result.blocks), *times, f"{found[roof] / result.latency_us:.0%}", roof, f"{engine} {busy:.0%}")
 
 
-def rows(names: list[str], chip: str | None) -> Iterator[tuple[str, ...]]:
+def rows(names: list[str], chip: str | None, unvalidated: bool) -> Iterator[tuple[str, ...]]:
     """The lines of the table; a case that is refused says why in its place."""
     for name in names:
         kernel = shipped_kernel(name)
         for case in (n for n in kernel.cases if n in kernel.large_cases):
             on = chip or kernel.chip or CHIP
             try:
-                yield row(kernel, case, on)
+                yield row(kernel, case, on, unvalidated)
             except PtocError as error:
                 yield (name, case, on, f"refused: {error}")
 
@@ -102,14 +103,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kernels", nargs="*", help="names; all by default")
     parser.add_argument("--chip")
+    parser.add_argument("--allow-unvalidated", action="store_true", help="show times of a chip that was never compared with a device")
     options = parser.parse_args(arguments)
     widths = (24, 24, 13, 6, 10, 8, 6, 8, 9, 14)
     refused = 0
     print(" ".join(f"{title:<{width}}" for title, width in zip(COLUMNS, widths)).rstrip())
-    for line in rows(options.kernels or shipped_names(), options.chip):
+    for line in rows(options.kernels or shipped_names(), options.chip, options.allow_unvalidated):
         refused += len(line) < len(COLUMNS)
         print(" ".join(f"{cell:<{width}}" for cell, width in zip(line, widths)).rstrip(), flush=True)
-    print("roofline: least time that the named roof allows over the latency; *: a chip that was never compared with a device")
+    print("roofline: least time that the named roof allows over the latency; *: a chip that was never compared with a device (--allow-unvalidated shows its times)")
     return 1 if refused else 0
 
 

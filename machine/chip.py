@@ -65,7 +65,7 @@ def canonical(instruction: str) -> str:
     return instruction
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Chip:
     """A chip: compared by identity, so that it can key caches; the same file text gives the same object.
 
@@ -76,6 +76,10 @@ class Chip:
     file: str
     vectors: dict[tuple[str, str], VectorLaw]
     paths: dict[str, PathLaw]
+
+    def __repr__(self) -> str:
+        """Name and file: the numbers fill pages."""
+        return f"Chip({self.name!r}, {self.file!r})"
 
     @property
     def name(self) -> str:
@@ -301,7 +305,8 @@ def first_error(error: ValidationError) -> str:
     detail = error.errors()[0]
     key = ".".join(str(part) for part in detail["loc"] if part not in ("int", "float", "bool", "[key]"))
     key = re.sub(r"\.(literal|lax-or-strict|function)\[[^]]*\]", "", key)
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    others = len({tuple(part for part in other["loc"] if part not in ("int", "float")) for other in error.errors()}) - 1
+    more = f" (and {others} more)" if others else ""
     got = detail["input"]
     shown = "a mapping" if isinstance(got, dict) else "a list" if isinstance(got, list) else repr(got)
     if detail["type"] == "missing":
@@ -312,6 +317,8 @@ def first_error(error: ValidationError) -> str:
         return f"key '{key}': {detail['ctx']['error']}{more}"
     if detail["type"] in ("model_type", "model_attributes_type"):
         return f"key '{key}': expected a mapping (a number is {{value, unit, source, kind}}), got {shown}{more}"
+    if detail["type"] in ("too_short", "invalid_key"):
+        return f"key '{key}': expected {'at least one entry' if detail['type'] == 'too_short' else 'a text as key'}, got {shown if got else 'none'}{more}"
     expected = "a number" if detail["type"] in ("int_type", "float_type") else detail["msg"].removeprefix("Input should be ")
     return f"key '{key}': expected {expected}, got {shown}{more}"
 

@@ -4,7 +4,6 @@ A number in the file is a mapping {value, unit, source, kind}; the field that ho
 cycles of the clock in `clocks.laws`.  `chip.py` reads a file into these models and offers plain values; nothing else imports them.
 """
 
-import math
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, model_validator
@@ -28,16 +27,27 @@ class Number(_Model):
     kind: Kind
 
 
+BOUNDS = {
+    "cycles": (0, 1e9), "cycles/repeat": (1e-6, 1e9), "us": (0, 1e9), "count": (1, 2**20), "bytes": (1, 2**50), "GHz": (1e-3, 1e3),
+    "bytes/cycle": (1e-3, 1e9), "GB/s": (1e-3, 1e9), "MACs/cycle": (1e-3, 1e12), "1": (0, 1e6),
+}  # fmt: skip
+"""Unit to the least number other than 0 and the largest that a chip can have: far beyond any device, and such that times stay below 64 bits of fs."""
+
+
 def quantity(unit: str, *, positive: bool = False, whole: bool = False) -> Any:
-    """The type of a number in `unit`: at least 0, `positive`: above 0, `whole`: an integer."""
+    """The type of a number in `unit`, within its BOUNDS: at least 0, `positive`: above 0, `whole`: an integer."""
+    least, most = BOUNDS[unit]
+    name = "" if unit == "1" else f" {unit}"
 
     def check(number: Number) -> Number:
         if number.unit != unit:
             raise ValueError(f"expected unit '{unit}', got '{number.unit}'")
-        if not math.isfinite(number.value) or number.value < 0 or (positive and number.value == 0):
-            raise ValueError(f"expected a value {'above 0' if positive else 'of at least 0'} {unit}, got {number.value}")
-        if whole and number.value != int(number.value):
+        if whole and number.value % 1:
             raise ValueError(f"expected a whole number, got {number.value} {unit}")
+        if number.value < 0 or (positive and number.value == 0):
+            raise ValueError(f"expected a value {'above 0' if positive else 'of at least 0'}{name}, got {number.value}")
+        if number.value and not least <= number.value <= most:
+            raise ValueError(f"expected a value from {least:g} to {most:g}{name}, got {number.value}")
         return number
 
     return Annotated[Number, AfterValidator(check)]

@@ -13,6 +13,9 @@ from .chip import Chip, chip_of, exact, first_error
 INFINITE = 1000
 """`inf`: so many times as fast, which leaves a thousandth of the time and every law of the file as it is."""
 
+LARGEST = 10**6
+"""The largest factor that a text may give."""
+
 PARTS = {
     "cube": ("cube",),
     "vector": ("vector", "paths.ub_to_ub"),
@@ -37,6 +40,9 @@ RATES = ("GHz", "bytes/cycle", "GB/s", "MACs/cycle")
 TIMES = ("cycles", "cycles/repeat", "us")
 FIXED = ("name", "description", "arch", "toolchain", "validated", "sources", "cores", "memories")
 """Sections that no what-if changes: what they say has gone into the compiled program."""
+
+FLAGS = ("sync.event_ids", "sync.cross_core_flags", "sync.cross_core_counter_max")
+"""Numbers of the other sections that have gone into it too."""
 
 
 def changed(chip: Chip, text: str) -> Chip:
@@ -80,8 +86,8 @@ def _factor(value: str) -> Fraction | None:
         factor = Fraction(value[:-1])
     except (ValueError, ZeroDivisionError):
         raise ArgumentError(f"what-if: '{value}' is no factor; expected a number and x, as in 2x or 0.5x") from None
-    if factor <= 0:
-        raise ArgumentError(f"what-if: a factor is above 0; got '{value}'")
+    if not 0 < factor <= LARGEST:
+        raise ArgumentError(f"what-if: a factor is above 0 and at most {LARGEST}; got '{value}'")
     return factor
 
 
@@ -96,7 +102,7 @@ def _keys(chip: Chip, name: str, numbers: dict, factor: Fraction | None) -> list
     """The numbers that a name stands for."""
     dotted = tuple(name.split("."))
     if dotted in numbers:
-        if dotted[0] in FIXED:
+        if dotted[0] in FIXED or name in FLAGS:
             raise ArgumentError(f"what-if: '{name}' cannot change in a what-if, the program was compiled for it; give another chip file with --chip")
         return [dotted]
     if name not in PARTS:

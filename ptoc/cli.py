@@ -108,6 +108,8 @@ def run_command(
     from .program_names import is_program
     from .telling import Words, tell
 
+    if save and no_values:
+        raise PtocError("--save: with --no-values there are no outputs to save; leave one of them out")
     given = parse_definitions(definitions)
     if is_program(kernel):
         refused = {

@@ -96,6 +96,12 @@ class Explanation:
         self.history = History(result.timeline)
         self.makespan = self.history.makespan
 
+    def __str__(self) -> str:
+        """The lines that `--explain` prints."""
+        from .explain_text import describe_explanation
+
+        return describe_explanation(self)
+
     @cached_property
     def path(self) -> list[Segment]:
         """The critical path."""

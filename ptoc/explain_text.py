@@ -41,7 +41,9 @@ def time_teller(explanation: Explanation) -> Callable[[int], str]:
 
 
 def _part(explanation: Explanation, fs: int) -> str:
-    return f"{100 * fs / explanation.makespan:.1f}%"
+    """Rounded down, so that no part is printed as more than what `parts` tells of the whole that it belongs to."""
+    tenth = 1000 * fs // explanation.makespan
+    return f"{tenth // 10}.{tenth % 10}%"
 
 
 def parts(times: Iterable[int]) -> list[str]:

@@ -38,6 +38,9 @@ def write_report(result: Result, path: Path) -> None:
     try:
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
+    except OSError as trouble:
+        temporary.unlink(missing_ok=True)
+        raise OSError(trouble.errno, trouble.strerror, str(path)) from None
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

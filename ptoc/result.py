@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FS_PER_US = 10**9
 
 
-@dataclass
+@dataclass(repr=False)
 class Result:
     """One simulated run.
 
@@ -42,6 +42,10 @@ class Result:
     sync: dict[str, Any] = field(default_factory=dict)
     allow_unvalidated: bool = False
     arranged: Callable[[], "Arranged"] | None = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        """The lines that `ptoc run` prints, which hold no time that is withheld."""
+        return describe_result(self)
 
     @property
     def shown(self) -> bool:
@@ -86,7 +90,9 @@ class Result:
         return None if self.flops is None else self.flops / self.latency_us / 1e6
 
     def relative_to(self, other: "Result") -> float:
-        """This run's kernel time over the other's; the one figure that an unvalidated chip gives."""
+        """This run's kernel time over the other's; the one figure that an unvalidated chip gives.  Raises: ArgumentError where the other takes none."""
+        if not other.timeline.makespan:
+            raise ArgumentError(f"{other.kernel}: the run takes no time, so there is no ratio to it")
         return self.timeline.makespan / other.timeline.makespan
 
     def explain(self) -> "Explanation":

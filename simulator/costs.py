@@ -9,6 +9,7 @@ from .program import Command
 
 FRACTION = 30  # work is counted in bytes * 2**30
 WEIGHT = 20  # bytes on a resource per byte of the transfer, in 2**-20
+LONGEST_FS = 10**16  # of one command; times are counted in 64 bits
 LARGEST_TRANSFER = 1 << 32  # bytes; remaining work is counted in 64 bits
 
 #: A cross-core flag counts to 15 and a core has 16 of them.  Source: docs/semantics.md, Execution.

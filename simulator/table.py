@@ -6,7 +6,7 @@ import numpy as np
 
 from ptoc.dialect.errors import SimulationError, SyncError
 
-from .costs import CROSS_CORE_FLAGS, LARGEST_TRANSFER, Costs, Demand, Prices, demand_of
+from .costs import CROSS_CORE_FLAGS, LARGEST_TRANSFER, LONGEST_FS, Costs, Demand, Prices, demand_of
 from .program import Codes, Command, Program, Site, Track
 from .timeline import PIPES, queue_of
 
@@ -84,6 +84,8 @@ def _table(program: Program, rows: list[tuple[Site, int, tuple | None]], costs: 
         occupancy, latency, shared = price
         if occupancy < 0 or latency < occupancy:
             raise SimulationError(f"'{site.op}': a price needs 0 <= occupancy <= latency, got {occupancy} fs and {latency} fs", site.location)
+        if latency > LONGEST_FS:
+            raise SimulationError(f"'{site.op}': one command takes {latency / 1e15:.3g} s, more than the {LONGEST_FS / 1e15:g} s that a time here can be", site.location)
         table.occupancy[code], table.latency[code] = occupancy, latency
         if shared:
             if max(count for _, count in shared) > LARGEST_TRANSFER:

@@ -62,6 +62,9 @@ def write_trace(timeline: Timeline, program: Program, path: str | Path) -> None:
                 separator = ",\n"
             file.write("\n]}\n")
         os.replace(temporary, path)
+    except OSError as trouble:
+        temporary.unlink(missing_ok=True)
+        raise OSError(trouble.errno, trouble.strerror, str(path)) from None
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

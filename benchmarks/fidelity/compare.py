@@ -24,7 +24,7 @@ class Outcome:
     @property
     def error_pct(self) -> float | None:
         """(predicted - measured) / measured, in percent."""
-        return None if self.predicted is None or not self.row.value else 100 * (self.predicted / self.row.value - 1)
+        return None if self.predicted is None else 100 * (self.predicted / self.row.value - 1)
 
     @property
     def group(self) -> str:
@@ -58,6 +58,8 @@ def compare(rows: list[Row], chip: str | None = None, progress: Callable[[str], 
 
 def _outcome(row: Row, given: Chip | None, runs: dict[tuple[str, Program], Run], progress: Callable[[str], None]) -> Outcome:
     try:
+        if not row.value:
+            raise Refused("measured as 0: an error in per cent of it says nothing")
         chip = given or _chip(row)
         alone = measured_alone(row, chip)
         if alone is not None:

@@ -54,7 +54,7 @@ class Curve:
 def is_table_of_curves(path: Path) -> bool:
     """Whether a CSV file has the columns of curves."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             return set(COLUMNS) <= set(next(csv.reader(file), ()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ArgumentError(f"{path}: cannot be read: {error}") from None
@@ -63,7 +63,7 @@ def is_table_of_curves(path: Path) -> bool:
 def read_curves(path: Path, chip: str | None = None) -> list[Curve]:
     """The tables of a file, each point beside its prediction.  chip: price all on this one.  Raises ArgumentError for a number that is none."""
     tables: dict[tuple[str, str, str], list[tuple[str, str, str, float]]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         for line, record in enumerate(csv.DictReader(file), 2):
             if not record["derived_cycles_at_1800MHz"]:
                 continue

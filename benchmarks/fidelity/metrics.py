@@ -40,7 +40,9 @@ def predicted(run: Run, row: Row) -> float:
     if row.unit not in TIME:
         raise Refused(f"unit '{row.unit}' of metric '{row.metric}' is not known")
     if re.fullmatch(r"(aic|aiv)_?time|aicore_time", metric):
-        kind = "aic" if metric.startswith("aic") and "aic" in run.active_us else "aiv"
+        kind = metric[:3] if metric[3:4] != "o" else next(iter(run.active_us))
+        if kind not in run.active_us:
+            raise Refused(f"the bench kernel runs on no {kind} core")
         return run.active_us[kind] * TIME[row.unit]
     if _engine(metric):
         return _busy(run, metric) * TIME[row.unit]
@@ -55,15 +57,18 @@ def _engine(metric: str) -> str | None:
 def _busy(run: Run, metric: str) -> float:
     """Busy time of the engine that a metric names, in us."""
     engine = _engine(metric)
-    found = [us for (_, pipe), us in run.busy_us.items() if pipe == engine]
+    kinds = [metric[:3]] if metric[:4] in ("aic_", "aiv_") else list(run.counts)
+    found = [us for (kind, pipe), us in run.busy_us.items() if pipe == engine and kind in kinds]
     if not found:
         raise Refused(f"metric '{metric}' names no engine of the run")
     return found[0]
 
 
 def _bandwidth(run: Run, metric: str, window_us: float) -> float:
-    """GB/s: while loads are in flight for read and mixed bandwidth, in the window else."""
+    """GB/s: while loads are in flight for read and mixed bandwidth, in the window else.  Raises Refused where no bytes are counted."""
+    if not run.facts:
+        raise Refused("the bench kernel does not count the bytes that it moves")
     if "mixed" in metric or metric.startswith("read"):
-        moved = run.facts["read_bytes"] + (run.facts.get("written_bytes", 0) if "mixed" in metric else 0)
+        moved = run.facts.get("read_bytes", 0) + (run.facts.get("written_bytes", 0) if "mixed" in metric else 0)
         return moved / _busy(run, "mte2") / 1e3
     return (run.facts.get("read_bytes", 0) + run.facts.get("written_bytes", 0)) / window_us / 1e3

@@ -50,7 +50,7 @@ def program_of(row: Row, chip: Chip) -> Program:
 
 
 def _program(kernel: Kernel, cores: int, row: Row, bypass: tuple[str, ...] = (), facts: dict[str, float] | None = None, **definitions: Any) -> Program:
-    return Program(kernel, kernel.name, cores, tuple(definitions.items()), "cold" not in row.l2, bypass, tuple((facts or {}).items()))
+    return Program(kernel, kernel.name, cores, tuple(definitions.items()), "cold" not in row.l2.lower(), bypass, tuple((facts or {}).items()))
 
 
 def _wanted(row: Row, *names: str) -> list[int]:
@@ -62,7 +62,7 @@ def _wanted(row: Row, *names: str) -> list[int]:
 
 
 def _whole(what: str, size: int, part: int) -> int:
-    if size % part or not size:
+    if not size or not part or size % part:
         raise Refused(f"the bench kernel takes {what} in multiples of {part}; got {size}")
     return size // part
 

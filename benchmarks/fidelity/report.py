@@ -69,7 +69,7 @@ def to_svg(outcomes: list[Outcome]) -> str:
     if not points:
         return f'<svg xmlns="http://www.w3.org/2000/svg" width="{SIZE}" height="{SIZE}"/>\n'
     low = math.floor(math.log10(min(min(m, p) for _, m, p in points)))
-    high = math.ceil(math.log10(max(max(m, p) for _, m, p in points)))
+    high = max(low + 1, math.ceil(math.log10(max(max(m, p) for _, m, p in points))))
 
     def place(us: float) -> float:
         return EDGE + (math.log10(us) - low) / (high - low) * (SIZE - 2 * EDGE)

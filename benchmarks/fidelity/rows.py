@@ -5,6 +5,7 @@ extents (`8192x8192`, `tensor[12288,12288] tile[64,64]`) or an amount (`8 MB`).
 """
 
 import csv
+import math
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,13 +53,13 @@ class Row:
 
     def bracket(self, name: str) -> tuple[int, ...]:
         """`tile[64,256]` as (64, 256) for "tile"; () where it is not there."""
-        found = re.search(rf"{name}\s*\[([\d,\s]+)\]", self.shape, re.IGNORECASE)
+        found = re.search(rf"{name}\s*\[\s*(\d+(?:\s*,\s*\d+)*)\s*\]", self.shape, re.IGNORECASE)
         return tuple(int(n) for n in found[1].split(",")) if found else ()
 
     @property
     def amount_bytes(self) -> int | None:
         """`8 MB` as 8,000,000; None where the shape is no amount."""
-        found = re.fullmatch(r"\s*([\d.]+)\s*(KB|MB|GB|KIB|MIB|GIB)\s*", self.shape, re.IGNORECASE)
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(KB|MB|GB|KIB|MIB|GIB)\s*", self.shape, re.IGNORECASE)
         scale = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
         return round(float(found[1]) * scale[found[2].upper()]) if found else None
 
@@ -101,7 +102,7 @@ def chip_of(soc: str) -> str:
 def read_rows(path: Path) -> list[Row]:
     """The rows of a CSV file.  Raises ArgumentError naming file, line and column of what is missing or is no number."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets begin a file with a byte order mark
             reader = csv.DictReader(file)
             absent = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
             if absent:
@@ -116,7 +117,9 @@ def _row(record: dict[str, str | None], line: int, path: Path) -> Row:
     try:
         value = float(texts.pop("value"))
     except ValueError:
-        raise ArgumentError(f"{path}:{line}: column 'value' must be a number; got {record['value']!r}") from None
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise ArgumentError(f"{path}:{line}: column 'value' must be a number of at least 0; got {record['value'] or ''!r}")
     return Row(line=line, value=value, **texts)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,11 +66,34 @@ def test_metrics(fields: dict, number: float) -> None:
     ({"metric": "aiv_scalar_time", "unit": "us"}, "busy time of the scalar unit"),
     ({"metric": "aiv_total_cycles", "unit": "cycles"}, "no kind of core of the run"),
     ({"metric": "aic_mte3_time", "unit": "us"}, "names no engine of the run"),
+    ({"metric": "aiv_mte2_time", "unit": "us"}, "names no engine of the run"),
+    ({"metric": "aiv_time", "unit": "us"}, "the bench kernel runs on no aiv core"),
     ({"metric": "time", "unit": "fortnight"}, "unit 'fortnight' of metric 'time' is not known"),
 ])  # fmt: skip
 def test_metrics_that_a_run_does_not_have(fields: dict, reason: str) -> None:
     with pytest.raises(Refused, match=reason):
         predicted(RUN, row(**fields))
+
+
+def test_busy_times_are_those_of_the_kind_of_core_that_the_metric_names() -> None:
+    both = replace(RUN, busy_us={("aic", "MTE2"): 80.0, ("aiv", "MTE2"): 30.0}, counts={"aic": 24, "aiv": 48}, active_us={"aic": 90.0, "aiv": 70.0})
+    metrics = ("aic_mte2_time", "aiv_mte2_time", "TLOAD time", "aic_time", "aiv_time", "aicore_time")
+    assert [predicted(both, row(metric=metric, unit="us")) for metric in metrics] == [80.0, 30.0, 80.0, 90.0, 70.0, 90.0]
+
+
+def test_a_bandwidth_of_a_kernel_that_counts_no_bytes_is_refused() -> None:
+    for metric in ("Read Bandwidth", "bandwidth"):
+        with pytest.raises(Refused, match="does not count the bytes that it moves"):
+            predicted(replace(RUN, facts={}), row(metric=metric, unit="GB/s"))
+
+
+def test_a_row_measured_as_zero_is_refused_with_its_reason() -> None:
+    (outcome,) = compare([row(**ATTENTION | {"value": 0.0, "cores": "1"})])
+    assert (outcome.predicted, outcome.error_pct, outcome.reason) == (None, None, "measured as 0: an error in per cent of it says nothing")
+
+
+def test_a_plot_of_one_point_has_an_axis() -> None:
+    assert "<circle" in to_svg([Outcome(row(value=10.0, unit="us"), 10.0)])
 
 
 def test_command_gives_rows_and_groups(tmp_path: Path) -> None:

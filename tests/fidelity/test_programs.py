@@ -80,6 +80,7 @@ def test_copies_and_streams() -> None:
     ({"kernel": "paged attention"}, "no bench kernel for it"),
     ({"kernel": "torch_jit flash_atten", "shape": "S0=128"}, "the shape gives no S1"),
     ({"kernel": "torch_jit flash_atten", "shape": "S0=100;S1=256"}, "takes S0 in multiples of 128; got 100"),
+    ({"kernel": "torch_jit flash_atten", "shape": "S0=128;S1=0"}, "takes S1 in multiples of 0; got 0"),
     ({"kernel": "torch_jit flash_atten", "shape": "S0=128;S1=256;B=2"}, "one head and one batch; got B=2"),
     ({"kernel": "torch_jit flash_atten", "shape": "S0=128;S1=256;causal=1"}, "no causal mask"),
     ({"kernel": "manual flash_atten", "shape": "S0=128;S1=256", "window": "device_counter", "notes": "a full-pipe barrier"}, "a counter read on the cores"),
@@ -91,3 +92,8 @@ def test_copies_and_streams() -> None:
 def test_refusals(fields: dict, reason: str) -> None:
     with pytest.raises(Refused, match=reason):
         program(**fields)
+
+
+def test_a_cold_l2_is_cold_in_any_spelling() -> None:
+    shape = {"kernel": "torch_jit flash_atten", "shape": "S0=128;S1=256"}
+    assert [program(**shape, l2=l2).warm for l2 in ("warm", "", "cold", "Cold (flushed)")] == [True, True, False, False]

@@ -34,6 +34,7 @@ def test_extents_brackets_and_amounts() -> None:
     assert row(shape="469.8 MB").amount_bytes == 469_800_000
     assert row(shape="2 KiB").amount_bytes == 2048
     assert row(shape="-").amount_bytes is None
+    assert (row(shape="1.2.3 MB").amount_bytes, row(shape="tensor[8,8] tile[,]").bracket("tile")) == (None, ())
     assert (row(cores="24").core_count, row(cores="1 AIV").core_count, row(cores="").core_count) == (24, 1, None)
 
 
@@ -62,10 +63,24 @@ def test_a_missing_column_and_a_value_that_is_no_number_are_named(tmp_path: Path
     with pytest.raises(ArgumentError, match=r"rows.csv: column 'cores' is missing; a file of measurements has kernel, soc, cores"):
         read_rows(file)
     file.write_text(",".join(COLUMNS) + "\nk,s,1,x,f,m,fast,us,w,l,n,s\n")
-    with pytest.raises(ArgumentError, match=r"rows.csv:2: column 'value' must be a number; got 'fast'"):
+    with pytest.raises(ArgumentError, match=r"rows.csv:2: column 'value' must be a number of at least 0; got 'fast'"):
         read_rows(file)
     with pytest.raises(ArgumentError, match=r"absent.csv: cannot be read"):
         read_rows(tmp_path / "absent.csv")
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-3", ""])
+def test_a_value_that_no_device_shows_is_named(tmp_path: Path, value: str) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text(",".join(COLUMNS) + f"\nk,s,1,x,f,m,{value},us,w,l,n,s\n")
+    with pytest.raises(ArgumentError, match=rf"rows.csv:2: column 'value' must be a number of at least 0; got '{value}'"):
+        read_rows(file)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text(",".join(COLUMNS) + "\nk,s,1,x,f,m,2,us,w,l,n,s\n", encoding="utf-8-sig")
+    assert [(r.kernel, r.value) for r in read_rows(file)] == [("k", 2.0)]
 
 
 def test_the_calibration_set_has_sources_and_known_chips() -> None:

@@ -77,7 +77,10 @@ def test_every_key_that_a_part_names_is_one_of_the_chip_file():
     [
         ("cube", ArgumentError, "expected NAME=2x, NAME=inf or KEY=NUMBER"),
         ("cube=2", ArgumentError, "stands for several numbers: give a factor such as cube=2x"),
-        ("cube=0x", ArgumentError, "a factor is above 0; got '0x'"),
+        ("cube=0x", ArgumentError, "a factor is above 0 and at most 1000000; got '0x'"),
+        ("cube=1e400x", ArgumentError, "a factor is above 0 and at most 1000000; got '1e400x'"),
+        ("sync.event_ids=4", ArgumentError, "'sync.event_ids' cannot change in a what-if, the program was compiled for it"),
+        ("cube=1e-300x", ChipError, "key 'cube.start_occupancy': expected a value from 0 to 1e\\+09 cycles, got "),
         ("cube=twox", ArgumentError, "'twox' is no factor"),
         ("cupe=2x", ArgumentError, "no part of a chip is called 'cupe'; there are cube, vector"),
         ("sync.signal=fast", ArgumentError, "'sync.signal=fast': expected 2x, inf or a number"),

@@ -4,6 +4,8 @@ import csv
 import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -169,6 +171,53 @@ def test_relative_to_words_and_files(tmp_path: Path) -> None:
     # What is said of the run is kept for the other one, but for another kernel.
     small = output("run", "vector_add", "--case", "small", "--no-values", "--relative-to", "--chip ascend910b2", "--json")
     assert json.loads(small)["relative_to"]["ratio"] == pytest.approx(ptoc.run("vector_add", case="small", values=False).relative_to(ptoc.run("vector_add", "ascend910b2", case="small", values=False)), abs=1e-6)
+
+
+def test_a_ratio_to_a_run_that_takes_no_time_is_refused() -> None:
+    @ptoc.kernel
+    def idle(x: ptoc.Out["N", ptoc.f32], N: int) -> None:
+        """Nothing."""
+
+    with pytest.raises(ArgumentError, match="idle: the run takes no time, so there is no ratio to it"):
+        ptoc.run("vector_add", case="small", values=False).relative_to(ptoc.run(idle, N=64, values=False))
+
+
+def test_what_is_printed_of_an_engine_is_no_more_than_its_whole() -> None:
+    """Largest waits beside the table's column for them, whose row is rounded so that it sums to 100.0 %."""
+    columns = ("work", "bandwidth", "data", "slot")
+    for case in ("gemm", "vector_add", "softmax"):
+        lines = output("run", case, "--no-values", "--explain").splitlines()
+        rows = {tuple(line.split()[:2]): dict(zip(columns, re.findall(r"([\d.]+)%", line))) for line in lines if re.match(r"  ai[cv]\d", line)}
+        found = [re.match(r"  waits     (\S+) (\S+) ([\d.]+)% for (data|room)", line) for line in lines if line.startswith("  waits")]
+        assert found
+        for core, engine, part, cause in (match.groups() for match in found if match):
+            assert float(part) <= float(rows[core, engine]["data" if cause == "data" else "slot"])
+
+
+def test_a_run_prints_as_the_command_line_says_it() -> None:
+    withheld = ptoc.run("vector_add", "ascend910b4", case="small")
+    assert repr(withheld).splitlines()[1] == "  time      withheld: this chip was never compared with a device (--allow-unvalidated shows it)"
+    assert str(withheld.explain()) == describe_explanation(withheld.explain())
+    assert re.fullmatch(r"Chip\('ascend910b4', '.*ascend910b4.yaml'\)", repr(withheld.full_chip()))
+
+
+@pytest.mark.parametrize("option", ["--trace", "--report"])
+def test_a_folder_that_is_not_there_is_named_as_it_was_given(tmp_path: Path, option: str) -> None:
+    path = tmp_path / "absent" / "file"
+    assert refused("run", "vector_add", "--case", "small", option, path) == f"error: {path}: No such file or directory\n"
+
+
+def test_there_is_nothing_to_save_without_values(tmp_path: Path) -> None:
+    for kernel in ("vector_add", "dsa"):
+        assert refused("run", kernel, "--no-values", "--save", tmp_path / "out").startswith("error: --save: with --no-values there are no outputs to save")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_bench_of_kernels_withholds_times_too() -> None:
+    bench = Path(__file__).parents[2] / "benchmarks" / "kernels.py"
+    command = [sys.executable, str(bench), "swiglu", "--chip", "ascend910b4"]
+    held, shown = (subprocess.run([*command, *more], capture_output=True, text=True, check=True).stdout.splitlines()[1].split() for more in ([], ["--allow-unvalidated"]))
+    assert held[2:6] == ["ascend910b4*", "40", "withheld", shown[6]] and float(shown[4]) > 0
 
 
 def test_relative_to_what_is_no_run_is_refused(tmp_path: Path) -> None:

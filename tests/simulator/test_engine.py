@@ -270,6 +270,11 @@ def test_price_that_completes_before_it_ends_is_an_error():
         run({"aiv0": [work("V", 5, 4)]})
 
 
+def test_a_command_that_takes_longer_than_times_can_tell_is_an_error():
+    with pytest.raises(SimulationError, match=re.escape("k.py:1: 'work_op': one command takes 20 s, more than the 10 s that a time here can be")):
+        run({"aiv0": [work("V", 2 * 10**16)]})
+
+
 # Random programs against the rules of engine.py's docstring, read as equations and iterated until nothing changes.
 
 ENGINES = ("S", "V", "M", "MTE2", "MTE3")
