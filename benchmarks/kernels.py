@@ -73,7 +73,7 @@ def roofs(result: ptoc.Result, kernel: Kernel, chip: Chip) -> dict[str, float]:
     return found
 
 
-def row(kernel: Kernel, case: str, chip: str, unvalidated: bool) -> tuple[str, ...]:
+def row(kernel: Kernel, case: str, chip: str, unvalidated: bool = False) -> tuple[str, ...]:
     """One line of the table; times and rates of a chip that was never compared with a device only where asked for.  Raises: PtocError."""
     result = ptoc.run(kernel, chip, case=case, values=False, allow_unvalidated=True)
     found = roofs(result, kernel, load_chip(chip))

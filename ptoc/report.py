@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from ptoc.dialect.errors import ArgumentError
 from ptoc.simulator.idle import BANDWIDTH, CAUSES, WORK, Intervals
 
 from .explain import Engine, Explanation, line_of, op_of
@@ -40,7 +41,7 @@ def write_report(result: Result, path: Path) -> None:
         os.replace(temporary, path)
     except OSError as trouble:
         temporary.unlink(missing_ok=True)
-        raise OSError(trouble.errno, trouble.strerror, str(path)) from None
+        raise ArgumentError(f"{path}: cannot be written: {trouble.strerror}") from None
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -107,7 +107,8 @@ def arrange(
     given = {n: foreign_array(n, str(v), 0) for n, v in definitions.items() if n in kernel.tensors}
     definitions = {n: v for n, v in definitions.items() if n not in given}
     numbers = kernel_values(kernel, case, definitions, chip)
-    blocks = _blocks(kernel, numbers, cores, chip)
+    of_case = numbers.pop("cores", None)  # blocks to launch, no argument of the kernel
+    blocks = _blocks(kernel, numbers, of_case if cores is None else cores, chip)
     parameters = {k: numbers[k] for k in kernel.parameters}
     compiled = partial(compile_source, source, chip, parameters, sync, auto_stages)
     timed = kept(parameters) or compiled().timed
@@ -136,8 +137,6 @@ def _kernel_extents(kernel: Kernel, values: dict[str, Any], arguments: Arguments
 
 
 def _blocks(kernel: Kernel, values: dict[str, Any], cores: int | None, chip: Chip) -> int:
-    if cores is None:
-        cores = values.get("cores")
     if cores is not None:
         _refuse_blocks(cores)
         return cores

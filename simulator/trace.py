@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ptoc.dialect.errors import ArgumentError
+
 from .program import Command, Program
 from .timeline import PIPES, Timeline, queue_of
 from .trace_counters import counter_events
@@ -64,7 +66,7 @@ def write_trace(timeline: Timeline, program: Program, path: str | Path) -> None:
         os.replace(temporary, path)
     except OSError as trouble:
         temporary.unlink(missing_ok=True)
-        raise OSError(trouble.errno, trouble.strerror, str(path)) from None
+        raise ArgumentError(f"{path}: cannot be written: {trouble.strerror}") from None
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

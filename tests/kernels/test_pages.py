@@ -158,6 +158,13 @@ def test_the_bench_tells_rates_roofs_and_what_bounds() -> None:
     assert line["busiest engine"].split()[0] in result.utilization
 
 
+def test_the_bench_withholds_times_of_a_chip_that_was_never_compared() -> None:
+    bench = module_of(ROOT / "benchmarks" / "kernels.py")
+    held, shown = (dict(zip(bench.COLUMNS, bench.row(shipped_kernel("vector_add"), "small", "ascend910b4", unvalidated))) for unvalidated in (False, True))
+    assert [held[name] for name in ("latency us", "TFLOP/s", "GB/s")] == ["withheld", "", ""]
+    assert float(shown["latency us"]) > 0 and shown["GB/s"] and held["chip"] == "ascend910b4*" and held["roofline"] == shown["roofline"]
+
+
 def test_the_bench_names_what_is_refused(capsys: pytest.CaptureFixture) -> None:
     bench = module_of(ROOT / "benchmarks" / "kernels.py")
     kernel = shipped_kernel("vector_add")
