@@ -226,7 +226,7 @@ def load_chip(name_or_path: str | Path) -> Chip:
         if seen[-1] in seen[:-1]:
             raise ChipError(f"key 'base': '{base}' is based on itself", str(path))
         texts.append(_read(seen[-1]))
-    return _chip(str(path), *texts)
+    return _chip((str(path), *map(str, seen[1:])), *texts)
 
 
 def _base_path(base: Any, path: Path) -> Path:
@@ -279,8 +279,9 @@ def _merge(base: dict, over: dict) -> dict:
 
 
 @lru_cache(maxsize=32)
-def _chip(file: str, *texts: str) -> Chip:
-    """The chip of a file's text, followed by those of its bases."""
+def _chip(files: tuple[str, ...], *texts: str) -> Chip:
+    """The chip of a file's text, followed by those of its bases; an error names the one of `files` that holds the key."""
+    file = files[0]
     tree: dict = {}
     for text in reversed(texts):
         tree = _merge(tree, _tree(text, file))
@@ -291,8 +292,21 @@ def _chip(file: str, *texts: str) -> Chip:
     try:
         data = ChipFile.model_validate(tree)
     except ValidationError as error:
-        raise ChipError(first_error(error), file) from None
+        holder = next((one for one, text in zip(files, texts) if _holds(_tree(text, one), error.errors()[0]["loc"])), file)
+        raise ChipError(first_error(error), holder) from None
     return chip_of(data, file)
+
+
+def _holds(node: Any, keys: tuple[int | str, ...]) -> bool:
+    """Whether the keys lead somewhere from here; what pydantic adds behind a plain value is none of them."""
+    for key in keys:
+        if not isinstance(node, dict | list):
+            return True
+        try:
+            node = node[key]
+        except (LookupError, TypeError):
+            return False
+    return True
 
 
 def chip_of(data: ChipFile, file: str) -> Chip:

@@ -198,6 +198,15 @@ def test_base_must_exist(tmp_path):
         load_chip(path)
 
 
+@pytest.mark.parametrize(("value", "message"), [("-1", "expected a value of at least 0 cycles, got -1"), ("fast", "expected a number, got 'fast'")])
+def test_an_error_names_the_file_that_holds_the_key(tmp_path, value, message):
+    head = "description: x\nvalidated: false\n"
+    (tmp_path / "one.yaml").write_text(f"base: two\nname: one\n{head}")
+    (tmp_path / "two.yaml").write_text(f"base: ascend910b1\nname: two\n{head}sync: {{signal: {{value: {value}, unit: cycles, source: x, kind: assumed}}}}\n")
+    with pytest.raises(ChipError, match=f"two.yaml: key 'sync.signal.*': {message}"):
+        load_chip(tmp_path / "one.yaml")
+
+
 def test_base_must_end(tmp_path):
     for name, base in (("one", "two"), ("two", "one")):
         (tmp_path / f"{name}.yaml").write_text(f"base: {base}\nname: {name}\n")

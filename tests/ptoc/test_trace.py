@@ -77,14 +77,17 @@ def test_counters_tell_bandwidth_and_what_waits_in_pipes(trace: list[dict[str, A
 
 
 def test_the_four_stages_overlap(trace: list[dict[str, Any]]) -> None:
-    tree = ast.parse(inspect.getsource(importlib.import_module("ptoc.kernels.flash_attention")))
-    lines = {line: f.name for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for line in range(f.lineno, f.end_lineno + 1)}
+    stages = {"multiply_q": "compute_qk", "softmax": "compute_p"} | {stage: stage for stage in STAGES}
+    lines: dict[str, str] = {}
+    for name in ("_attention_cube", "_attention_vector"):
+        tree = ast.parse(inspect.getsource(importlib.import_module(f"ptoc.kernels.{name}")))
+        functions = [f for f in ast.walk(tree) if isinstance(f, ast.FunctionDef)]
+        lines |= {f"{name}.py:{line}": f.name for f in functions for line in range(f.lineno, f.end_lineno + 1)}
     spans: dict[str, list[tuple[float, float]]] = {stage: [] for stage in STAGES}
     for event in trace:
         if event["ph"] == "X" and event["cat"] == "work":
-            line = int(event["args"]["location"].rpartition(":")[2])
-            stage = "compute_p" if lines[line] == "_softmax" else lines[line]
-            if stage in spans:
+            stage = stages.get(lines.get(event["args"]["location"], ""))
+            if stage:
                 spans[stage].append((event["ts"], event["ts"] + event["dur"]))
     assert all(spans.values())
     times = sorted({time for mine in spans.values() for span in mine for time in span})
