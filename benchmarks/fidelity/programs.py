@@ -176,6 +176,8 @@ def stream(row: Row, chip: Chip) -> Program:
     """Reads and writes of whole tensors by all cores: 469.8 MB in all, over the footprint that the row names."""
     name, cores = row.kernel.lower(), row.core_count
     total = STREAM_BYTES
+    if not row.amount_bytes and re.search(r"\d", row.shape):
+        raise Refused(f"the shape is no amount above 0 such as 8 MB; got '{row.shape}'")
     if row.metric == "latency":
         total = row.amount_bytes or total
     footprint = min(row.amount_bytes or total, total)
@@ -183,9 +185,9 @@ def stream(row: Row, chip: Chip) -> Program:
     if "write" in name or "zero_" in name:
         return _program(stream_write, cores or chip.cores("aiv"), row, facts={"written_bytes": float(total)}, E=total // 4)
     if "aic+aiv" in name:
-        return _program(stream_read_both, chip.cores("aic"), row, past, {"read_bytes": float(total)}, M=total // 256)
+        return _program(stream_read_both, cores or chip.cores("aic"), row, past, {"read_bytes": float(total)}, M=total // 256)
     if "aic" in name:
-        return _program(stream_read_cube, chip.cores("aic"), row, past, {"read_bytes": float(total)}, M=total // 256)
+        return _program(stream_read_cube, cores or chip.cores("aic"), row, past, {"read_bytes": float(total)}, M=total // 256)
     passes = max(1, round(total / footprint))
     moved = {"read_bytes": float(passes * footprint)}
     return _program(stream_read, cores or chip.cores("aiv"), row, past, moved, E=footprint // 4, PASSES=passes)

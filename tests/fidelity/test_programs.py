@@ -73,7 +73,8 @@ def test_copies_and_streams() -> None:
     assert program(kernel="GM read stream (L2-bypass alias)", shape="8 MB", metric="bandwidth").bypass == ("x",)
     assert program(kernel="GM write (zero_)", shape="-", metric="bandwidth").name == "stream_write"
     assert program(kernel="GM read AIC+AIV", shape="-", metric="bandwidth").name == "stream_read_both"
-    assert program(kernel="GM read AIC only", shape="-", metric="bandwidth").name == "stream_read_cube"
+    cube = program(kernel="GM read AIC only", shape="-", metric="bandwidth")
+    assert (cube.name, cube.cores, program(kernel="GM read AIC only", shape="-", metric="bandwidth", cores="8").cores) == ("stream_read_cube", 24, 8)
 
 
 @pytest.mark.parametrize(("fields", "reason"), [
@@ -86,6 +87,8 @@ def test_copies_and_streams() -> None:
     ({"kernel": "manual flash_atten", "shape": "S0=128;S1=256", "window": "device_counter", "notes": "a full-pipe barrier"}, "a counter read on the cores"),
     ({"kernel": "manual gemm_performance", "shape": "m=100;k=256;n=256", "cores": "24"}, "no grid of 24 cores divides C"),
     ({"kernel": "vector add", "shape": "4096"}, "no rows x columns"),
+    ({"kernel": "GM read stream", "shape": "0 MB"}, "no amount above 0 such as 8 MB; got '0 MB'"),
+    ({"kernel": "GM read stream", "shape": "1.2.3 MB"}, "no amount above 0 such as 8 MB; got '1.2.3 MB'"),
     ({"kernel": "DataCopy GM->UB", "shape": "tensor[128,128] tile[64,64]", "notes": "scenario 7: same address"}, "read the same addresses at once"),
     ({"kernel": "DataCopy GM->UB", "shape": "4096"}, r"no tensor\[rows,columns\]"),
 ])  # fmt: skip
