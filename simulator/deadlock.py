@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ptoc.machine.mesh import OPPOSITE, WORDS, link_of
 
 from .program import Command, Program, Site
-from .timeline import PIPES
+from .timeline import PIPES, queue_of
 
 #: Lines of a message about single queues, cycle first; a deadlock of one block usually repeats itself in all others.
 LINES_MAX = 16
@@ -64,7 +64,7 @@ def find_cycle(blocked: list[Blocked]) -> list[Blocked]:
 
 
 def explain(program: Program, heads: dict[Node, int], counts: list[dict[int, list[int]]], partners: list[list[int]]) -> str:
-    """The message of a DeadlockError: a paragraph, the waiting queues (cycle first, at most LINES_MAX), the cross-core counters."""
+    """The message of a DeadlockError: a paragraph, the waiting queues (cycle first, at most LINES_MAX), cross-core counters, slots of pipes."""
     blocked = blocked_queues(program, heads, counts, partners)
     cycle = find_cycle(blocked)
     waiting = [item for item in blocked if not item.starved]
@@ -79,6 +79,7 @@ def explain(program: Program, heads: dict[Node, int], counts: list[dict[int, lis
     if len(shown) > LINES_MAX:
         lines.append(f"and {len(shown) - LINES_MAX} more")
     lines += _counter_lines(program, counts, waiting)
+    lines += _pipe_lines(program, heads, waiting)
     lines += dict.fromkeys(program.hints)
     return "\n  ".join([text, *lines])
 
@@ -183,3 +184,22 @@ def _counter_lines(program: Program, counts: list[dict[int, list[int]]], waiting
                 states.append(f"{channels.get((receiver, flag), flag)}: {parts}")
         lines.append(f"cross-core counters of {program.streams[receiver].core}: {'; '.join(states)}")
     return lines
+
+
+def _pipe_lines(program: Program, heads: dict[Node, int], waiting: list[Blocked]) -> list[str]:
+    """How far each slot pipe has come in the block of the first core that waits: what its cores signalled and took, of how many."""
+    block = program.streams[waiting[0].node[0]].core.block if waiting else None
+    pipes: dict[str, dict[str, dict[str, list[int]]]] = {}
+    for number, stream in enumerate(program.streams):
+        if stream.core.block != block:
+            continue
+        for index, command in enumerate(stream.commands):
+            site = command.site
+            if site.channel:
+                of = pipes.setdefault(site.channel, {}).setdefault(str(stream.core), {}).setdefault(site.op, [0, 0])
+                of[0] += index < heads.get((number, queue_of(site, program.arch)), index + 1)
+                of[1] += 1
+    return [
+        f"pipe '{channel}': " + "; ".join(f"{core} " + ", ".join(f"{op} {done} of {every}" for op, (done, every) in of.items()) for core, of in cores.items())
+        for channel, cores in list(pipes.items())[:LINES_MAX]
+    ]

@@ -52,6 +52,7 @@ def test_a_free_without_its_entry_is_found(tmp_path: Path) -> None:
     report = ptoc.check(file, S0=128, S1=MORE_TILES)
     assert not report.ok
     assert f"fa.pto:{line}: this free of pipe 'qk' does not name its entry" in report.deadlock
+    assert "pipe 'qk': aic0 tpush 8 of 16, talloc 0 of 2; aiv0.0 tpop 8 of 16; aiv0.1 tpop 8 of 16\n" in report.deadlock
     with pytest.raises(ptoc.DeadlockError, match=r"'talloc' waits for cross-core flag 1 \('qk'\)"):
         ptoc.run(file, S0=128, S1=MORE_TILES)
 
