@@ -5,7 +5,7 @@
     {x.dtype}    its C++ element type
     {x.variable} a variable that holds the operand: for a parameter that the library takes by reference
     {x|text}     `text` where x is an optional operand or attribute that is absent
-    [...]        left out when a hole inside names something absent
+    [...]        left out when a hole inside, but one with a default, names something absent
 
 Example: `TROWSUM({dst}, {src}[, {tmp}]);`.
 """
@@ -54,7 +54,7 @@ def emit_call(op: ir.OpView, w: Writer) -> None:
     """The line or lines of a leaf op.  Raises NotSupportedError for an op without C++ text."""
     rec = record(op.operation)
     if not rec.cls.cpp:
-        raise NotSupportedError(f"'{rec.cls.spelling}' has no C++ form", source_of(op))
+        raise NotSupportedError(f"'{rec.cls.spelling}' has no C++ form: the library has no call for it; it is simulated only (ptoc run)", source_of(op))
     for name, result in rec.results.items():
         kind = facet(rec, name, "type", w)
         w.name(result, rec.cls.__name__.lower() if name == "result" else name)
@@ -69,7 +69,7 @@ def fill(rec: Record, w: Writer) -> str:
     present = {*rec.operands, *rec.attributes, *rec.results}
 
     def group(match: re.Match) -> str:
-        names = [hole[1] for hole in HOLE.finditer(match[1])]
+        names = [hole[1] for hole in HOLE.finditer(match[1]) if hole[3] is None]
         return match[1] if all(name in present for name in names) else ""
 
     def hole(match: re.Match) -> str:
@@ -106,7 +106,7 @@ def _variable(name: str, value: ir.Value, w: Writer) -> str:
 
 def _cpp_of_type(type_: Any, value: ir.Value, w: Writer) -> str:
     if isinstance(type_, t.Tile):
-        return tile_type(type_, w)
+        return w.types.get(value) or tile_type(type_, w)
     if isinstance(type_, t.View):
         return w.types[value]
     return cpp_type(value.type)

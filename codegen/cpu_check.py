@@ -96,6 +96,7 @@ def compile_for_cpu(text: str, kernels: tuple[Kernel, ...], folder: Path) -> Cpu
     kinds = {kind: any(kind in used for used in runs_on.values()) for kind in ("cube", "vector")}
     driver.write_text(render("cpu_driver.cpp.j2", {"kernels": launched, "runs_on": runs_on, "kinds": kinds}))
     (folder / "cpu_pipes.hpp").write_text(render("cpu_pipes.hpp", {}))
+    (folder / "cpu_tiles.hpp").write_text(render("cpu_tiles.hpp", {}))
     (folder / "stdfloat").write_text(render("stdfloat.hpp", {}))
     binary = folder / "driver"
     command = [clang, *FLAGS, f"-I{folder}", f"-I{library / 'include'}", str(driver), "-o", str(binary), "-rdynamic", "-lpthread", "-ldl"]

@@ -135,7 +135,7 @@ def _(op: Any, w: Writer) -> None:
 
 def _type_of(value: ir.Value, rec: Record, w: Writer) -> str:
     kind = t.of(value.type)
-    return tiles.tile_type(kind, w) if isinstance(kind, t.Tile) else w.types[value]
+    return w.types.get(value) or tiles.tile_type(kind, w)
 
 
 @emit_op.register

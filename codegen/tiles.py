@@ -20,6 +20,8 @@ BLAYOUT = {"row_major": "BLayout::RowMajor", "col_major": "BLayout::ColMajor"}
 SLAYOUT = {"none_box": "SLayout::NoneBox", "row_major": "SLayout::RowMajor", "col_major": "SLayout::ColMajor"}
 PAD = ("PadValue::Null", "PadValue::Zero", "PadValue::Max", "PadValue::Min")
 COMPACT = ("CompactMode::Null", "CompactMode::Normal", "CompactMode::RowPlusOne")
+BLOCK_BYTES, MX_FRACTAL = 32, 32
+"""Bytes of a block; fractal of scales.  Source: pto-isa 3186c381, include/pto/common/pto_tile.hpp (TileConfig)."""
 LETTERS = {
     ("row_major", "row_major"): "Zz",
     ("row_major", "col_major"): "Zn",
@@ -36,9 +38,11 @@ def on_chip(tile: t.Tile, arch: str) -> t.Tile:
     return replace(tile, blayout="row_major" if arch == "a3" else "col_major")
 
 
-def tile_type(tile: t.Tile, w: Writer) -> str:
-    """The alias of a tile's C++ type; declares it on first use."""
+def tile_type(tile: t.Tile, w: Writer, op: Any = None) -> str:
+    """The alias of a tile's C++ type; declares it on first use.  Raises NotSupportedError, at `op`, for extents that the library refuses."""
     tile = on_chip(tile, w.chip.arch)
+    if refusal := refused(tile):
+        raise NotSupportedError(f"a tile of {tile} has no C++ form: {refusal}; take a larger tile of which a part is valid", source_of(op) if op is not None else "")
     # The library has no static size of 0: an empty valid part is one that is known at run time only.
     valid = [n or -1 for n in tile.valid]
     text = (
@@ -46,6 +50,20 @@ def tile_type(tile: t.Tile, w: Writer) -> str:
         f"{SLAYOUT[tile.slayout]}, {tile.fractal}, {PAD[tile.pad]}, {COMPACT[tile.compact]}>"
     )
     return w.alias(text, _alias(tile), _remark(tile))
+
+
+def refused(tile: t.Tile) -> str:
+    """Why the library has no such tile: boxes are whole, rows (columns where these lie one after the other) are whole blocks; "" where it has it."""
+    if tile.slayout == "none_box":
+        rows_lie = tile.blayout == "row_major"
+        extent, what = (tile.cols, "row") if rows_lie else (tile.rows, "column")
+        size = extent * tile.dtype.bytes
+        return f"a {what} must be whole blocks of {BLOCK_BYTES} bytes; got {size}" if size % BLOCK_BYTES else ""
+    rows, cols = box_of(tile.slayout, tile.fractal, tile.dtype.name)
+    free = tile.loc == "vec" or tile.fractal == MX_FRACTAL or tile.rows == 1
+    if tile.cols % cols or (tile.rows % rows and not free):
+        return f"it must be whole boxes of {rows} x {cols}"
+    return ""
 
 
 def _alias(tile: t.Tile) -> str:
@@ -66,7 +84,7 @@ def _remark(tile: t.Tile) -> str:
 
 def declare(value: ir.Value, tile: t.Tile, valid: list[str], w: Writer, op: Any, hint: str = "") -> str:
     """The declaration of a tile variable, named after what is loaded into it; `valid`: the sizes that are known at run time only."""
-    kind = tile_type(tile, w)
+    kind = w.types[value] = tile_type(tile, w, op)
     name = w.name(value, hint or f"{tile_origin(value, w) or tile.memory}_tile")
     w.line(f"{kind} {name}{'(' + ', '.join(valid) + ')' if valid else ''};", op)
     return name
@@ -109,9 +127,10 @@ def fixed_address(value: ir.Value | None, op: Any) -> int:
 
 
 def storage_of_part(part: t.Tile, whole: t.Tile) -> t.Tile:
-    """The type of a sub-view in C++: the extent that its layout steps over is the whole tile's, the sub-view's sizes are valid sizes."""
-    rows = part.rows if part.blayout == "row_major" else whole.rows
-    cols = whole.cols if part.blayout == "row_major" else part.cols
+    """The type of a sub-view in C++: the extent that its layout steps over is the whole tile's, the other one whole boxes; its sizes are valid sizes."""
+    box_rows, box_cols = box_of(part.slayout, part.fractal, part.dtype.name)
+    rows = -(-part.rows // box_rows) * box_rows if part.blayout == "row_major" else whole.rows
+    cols = whole.cols if part.blayout == "row_major" else -(-part.cols // box_cols) * box_cols
     return replace(part, rows=rows, cols=cols)
 
 

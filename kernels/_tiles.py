@@ -6,6 +6,9 @@ from ptoc import f32
 UB_BYTES = 184 * 1024
 """Bytes of UB that tiles may take beside the library's own.  Source: pto-isa 3186c381, include/pto/common/constants.hpp (TMP_UB_OFFSET)."""
 
+BLOCK = 8
+"""f32 in a block of 32 bytes, of which a column of a tile has a whole number.  Source: pto-isa 3186c381, include/pto/common/pto_tile.hpp (Tile)."""
+
 TOLERANCE = {"f32": 1e-5, "f16": 1e-2, "bf16": 1e-2}
 """Of kernels that compute in f32, by the type of their results."""
 
@@ -37,9 +40,10 @@ def narrowed(tile, dtype):
 
 
 def column(rows, valid):
-    """A tile of one f32 for each row, and the same bytes as a row, which elementwise ops want."""
-    tile = ptoc.tile([rows, 1], f32, layout="dn", valid=(valid, 1))
-    return tile, tile.reshape(1, rows)[:, 0:valid]
+    """A tile of one f32 for each row, and the same bytes as a row, which elementwise ops want; in whole blocks of 32 bytes, as the library wants them."""
+    stored = -(-rows // BLOCK) * BLOCK
+    tile = ptoc.tile([stored, 1], f32, layout="dn", valid=(valid, 1))
+    return tile, tile.reshape(1, stored)[:, 0:valid]
 
 
 def rows_that_fit(columns, dtype, *, work, vectors, most=32):

@@ -50,12 +50,13 @@ def topk(
                 ptoc.fillpad_inplace(whole, loaded)
             ptoc.adds(number.reshape(1, TILE, dtype=i32), numbers, t * TILE)
             best.add(widened(whole), number, t)
-        first = best.merged[:, 0 : PAIR * K]
-        found, where = (ptoc.tile([1, -(-K // 8) * 8], dtype, valid=(1, K)) for dtype in (f32, i32))
+        whole_blocks = -(-K // 16) * 16  # the packed columns fill a tile, of two-byte results too
+        first = best.merged[:, 0 : PAIR * whole_blocks]
+        found, where = (ptoc.tile([1, whole_blocks], dtype) for dtype in (f32, i32))
         ptoc.gather(found, src=first, maskPattern="P0101")
         ptoc.gather(where, src=first, maskPattern="P1010")
-        ptoc.store(values[row : row + 1, :], narrowed(found, values.dtype))
-        ptoc.store(columns[row : row + 1, :], where)
+        ptoc.store(values[row : row + 1, :], narrowed(found, values.dtype)[:, 0:K])
+        ptoc.store(columns[row : row + 1, :], where[:, 0:K])
 
 
 class Best:

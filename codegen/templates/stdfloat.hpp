@@ -1,4 +1,4 @@
-// <stdfloat> for a standard library that has none: bfloat16 as the compiler's own type.
+// <stdfloat> for a standard library that has none: bfloat16 as the compiler's own type; limits of both 16-bit floats.
 // Without it the library's CPU build takes _Float16 for bfloat16_t and reads its bits wrongly.
 #ifndef PTOC_STDFLOAT
 #define PTOC_STDFLOAT
@@ -17,6 +17,17 @@ public:
     static constexpr __bf16 lowest() noexcept { return __builtin_bit_cast(__bf16, static_cast<unsigned short>(0xff7f)); }
     static constexpr __bf16 infinity() noexcept { return __builtin_bit_cast(__bf16, static_cast<unsigned short>(0x7f80)); }
 };
+
+#ifndef __STDCPP_FLOAT16_T__  // without limits of its own f16 would have no infinity, and padding with the least number would be 0
+template <>
+class numeric_limits<_Float16> : public numeric_limits<float> {
+public:
+    static constexpr _Float16 min() noexcept { return __builtin_bit_cast(_Float16, static_cast<unsigned short>(0x0400)); }
+    static constexpr _Float16 max() noexcept { return __builtin_bit_cast(_Float16, static_cast<unsigned short>(0x7bff)); }
+    static constexpr _Float16 lowest() noexcept { return __builtin_bit_cast(_Float16, static_cast<unsigned short>(0xfbff)); }
+    static constexpr _Float16 infinity() noexcept { return __builtin_bit_cast(_Float16, static_cast<unsigned short>(0x7c00)); }
+};
+#endif
 
 }  // namespace std
 

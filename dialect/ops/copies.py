@@ -166,7 +166,7 @@ class TMovFp(Mov, name="tmov_fp"):
     spelling = "pto.tmov.fp"
     reads = ("src", "fp")
     format = ins_outs("src", "fp")
-    cpp = "TMOV_FP<{dst.type}, {src.type}, {fp.type}>({dst}, {src}, {fp});"
+    cpp = "TMOV_FP<{dst.type}, {src.type}, {fp.type}[, {reluPreMode}]>({dst}, {src}, {fp});"
 
 
 class Windowed(ChipCopy):
@@ -237,7 +237,7 @@ class TExtract(Extract, name="textract"):
     index_col: Operand[Any]
     dst: Operand[Tile]
     format = window_format("src")
-    cpp = "TEXTRACT({dst}, {src}, {index_row}, {index_col});"
+    cpp = "TEXTRACT[<{dst.type}, {src.type}, {reluPreMode}>]({dst}, {src}, {index_row}, {index_col});"
 
 
 class TExtractFp(Extract, name="textract_fp"):
@@ -250,7 +250,7 @@ class TExtractFp(Extract, name="textract_fp"):
     dst: Operand[Tile]
     reads = ("src", "fp")
     format = window_format("src", "fp")
-    cpp = "TEXTRACT_FP({dst}, {src}, {fp}, {index_row}, {index_col});"
+    cpp = "TEXTRACT_FP<{dst.type}, {src.type}, {fp.type}[, {reluPreMode}]>({dst}, {src}, {fp}, {index_row}, {index_col});"
 
 
 class Insert(Windowed):
@@ -289,7 +289,7 @@ class TInsert(Insert, name="tinsert"):
     index_col: Operand[Any]
     dst: Operand[Tile]
     format = window_format("src")
-    cpp = "TINSERT({dst}, {src}, {index_row}, {index_col});"
+    cpp = "TINSERT[<{dst.type}, {src.type}, {reluPreMode}>]({dst}, {src}, {index_row}, {index_col});"
 
 
 class TInsertFp(Insert, name="tinsert_fp"):
@@ -302,4 +302,4 @@ class TInsertFp(Insert, name="tinsert_fp"):
     dst: Operand[Tile]
     reads = ("src", "fp", "dst")
     format = window_format("src", "fp")
-    cpp = "TINSERT_FP({dst}, {src}, {fp}, {index_row}, {index_col});"
+    cpp = "TINSERT_FP<{dst.type}, {src.type}, {fp.type}[, {reluPreMode}]>({dst}, {src}, {fp}, {index_row}, {index_col});"

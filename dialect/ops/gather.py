@@ -91,8 +91,11 @@ class TGather(VectorOp, name="tgather"):
                 yield "a gather by comparison needs cdst for the counts"
             if record.attributes.get("cmpMode", "eq") not in ("eq", "gt"):
                 yield f"a gather by comparison knows eq and gt; got {record.attributes['cmpMode']}"
-        elif src.dtype.bytes != dst.dtype.bytes:
-            yield f"src and dst must have elements of one size; got {src.dtype} and {dst.dtype}"
+        else:
+            if src.dtype.bytes != dst.dtype.bytes:
+                yield f"src and dst must have elements of one size; got {src.dtype} and {dst.dtype}"
+            if dst.v_cols != dst.cols:
+                yield f"what a pattern chooses is packed: all columns of dst must be valid; got {dst}"
 
     @classmethod
     def evaluate(cls, values: dict[str, Any], attributes: dict[str, Any]) -> dict[str, np.ndarray]:

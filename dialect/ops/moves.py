@@ -221,7 +221,7 @@ class TStoreFp(StoreOp, name="tstore_fp"):
     dst: Operand[Any]
     reads = ("src", "fp")
     format = ins_outs("src", "fp")
-    cpp = "TSTORE_FP({dst}, {src}, {fp});"
+    cpp = "TSTORE_FP<{src.type}, {dst.type}, {fp.type}, {atomicType|AtomicType::AtomicNone}[, {reluPreMode}]>({dst}, {src}, {fp});"
 
     @classmethod
     def rules(cls, record: Record) -> Iterator[str]:

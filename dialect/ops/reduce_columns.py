@@ -104,7 +104,7 @@ class TColSum(ColReduce, name="tcolsum"):
     tmp: Optional[Operand[Tile]] = None
     writes = ("dst", "tmp")
     format = ("`ins` `(` $src `,` $tmp attr-dict `:` type($src) `,` type($tmp) `)` `outs` `(` $dst `:` type($dst) `)`", ins_outs("src"))
-    cpp = "TCOLSUM({dst}, {src}[, {tmp}][, {isBinary}]);"
+    cpp = "TCOLSUM({dst}, {src}[, {tmp}, {isBinary|false}]);"
     fold, instruction = np.add, "vadd"
 
     @classmethod
