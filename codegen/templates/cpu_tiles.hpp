@@ -1,9 +1,10 @@
 // Calls on parts of tiles that mean the same on the NPU and in ptoc, on a CPU: the library's CPU build takes tiles as a whole there.
-// Each is an overload that the library's own dispatch prefers, since it is the more constrained one.
+// Each is an overload that the library's own dispatch takes where its constraint holds, since it is the more constrained one.
 #ifndef PTOC_CPU_TILES_HPP
 #define PTOC_CPU_TILES_HPP
 
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 namespace pto {
@@ -15,6 +16,19 @@ template <typename Out, typename In, typename Tmp>
 void TROWSUM_IMPL(Out& dst, In& src, Tmp&)
 {
     TRowSum<Out, In>(dst.data(), src.data(), src.GetValidRow(), src.GetValidCol());
+}
+
+// Sums of tiles of different types, such as a part of a wide tile: the CPU build's body takes three tiles of one type.
+// Source: pto-isa 3186c381, include/pto/npu/a2a3/TAdd.hpp (TADD_IMPL), include/pto/cpu/TAdd.hpp.
+template <typename Out, typename In0, typename In1>
+    requires(!std::is_same_v<Out, In0> || !std::is_same_v<Out, In1>)
+void TADD_IMPL(Out& dst, In0& src0, In1& src1)
+{
+    for (int row = 0; row < dst.GetValidRow(); ++row) {
+        for (int col = 0; col < dst.GetValidCol(); ++col) {
+            dst.SetElement(row, col, src0.GetElement(row, col) + src1.GetElement(row, col));
+        }
+    }
 }
 
 // Loads into a tile without padding write its valid part.  The CPU build's body first fills the tile's whole storage with zeros, which of a

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-import ptoc
-from ptoc.arguments import kernel_inputs, kernel_values
 from ptoc.codegen.cpu_check import CpuProgram, compile_for_cpu, compiler, library_path
 from ptoc.codegen.emit import kernel_text
 from ptoc.dialect.errors import ArgumentError, SimulationError
 from ptoc.dialect.op import plain
-from ptoc.loading import shipped_kernel
+from ptoc.loading import chip_of, load_source
 from ptoc.machine.chip import load_chip
+from ptoc.running import Arranged, Prepared, arrange, expected_outputs
 
 from .texts import VADD, function, parse
 
@@ -26,46 +25,97 @@ CASES = [
     ("vector_add", "one_core"),
     ("softmax", "one_core"),
     ("softmax", "small"),
+    ("softmax_long", "small"),
+    ("softmax_long", "half"),
+    ("rmsnorm", "small"),
+    ("rmsnorm", "wide"),
+    ("layernorm", "small"),
+    ("layernorm", "half"),
+    ("gelu", "bfloat"),
+    ("swiglu", "small"),
+    ("transpose", "small"),
+    ("reduce", "small"),
+    ("reduce", "max_half"),
+    ("embedding", "small"),
+    ("topk", "small"),
+    ("topk", "half"),
     ("gemm", "tails"),
     ("gemm", "small"),
+    ("gemm", "bf16_to_bf16"),
+    ("gemm", "f32"),
+    ("gemm", "f16_out"),
+    ("gemm", "bytes"),
+    ("gemm", "bytes_scaled"),
+    ("gemm", "bytes_scaled_by_column"),
+    ("gemm", "transposed"),
+    ("gemm", "bias_relu"),
+    ("gemm", "split_k"),
+    ("gemm", "decode"),
+    ("gemm_expert", "small"),
+    ("gemm_qk", "small"),
+    ("gemm_qk_expert", "small"),
     ("flash_attention", "two_blocks"),
     ("flash_attention", "blocks_in_turn"),
     ("flash_attention", "tails"),
     ("flash_attention", "tails_in_turn"),
     ("flash_attention", "short"),
+    ("flash_attention", "bf16_in_turn"),
+    ("flash_attention", "d64_in_turn"),
+    ("flash_attention", "d256_in_turn"),
+    ("flash_attention", "mla_in_turn"),
+    ("flash_attention_naive", "one_tile_in_turn"),
+    ("flash_attention_expert", "one_tile_in_turn"),
+    ("flash_attention_heads", "decode"),
+    ("flash_attention_heads", "causal_tails"),
+    ("flash_attention_split", "tails_few"),
+    ("flash_attention_combine", "tails"),
+    ("paged_attention", "odd_groups"),
+    ("paged_qk", "small"),
+    ("paged_softmax", "small"),
+    ("paged_pv", "small"),
+    ("paged_update", "small"),
+    ("dsa_projection", "small"),
+    ("dsa_scores", "small"),
 ]
+
+BEYOND_THE_CPU_BUILD = {
+    ("gemm", "bytes_scaled_by_column"): "it scales row i of an accumulator with column i's word (include/pto/cpu/TStore.hpp: scalars[isRowMajor ? col : row])",
+}
+"""Cases that compile and of which the library's CPU build gives other values than the device, with the reason; one that it gets right must leave the list."""
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[Any, tuple[Any, CpuProgram]]:
+def programs() -> dict[Any, CpuProgram]:
     """Programs by kernel and constants, compiled once."""
     return {}
 
 
-def program_of(name: str, constants: dict[str, Any], programs: dict, folder: Path) -> tuple[Any, CpuProgram]:
-    """The compiled kernel and its program."""
-    key = (name, tuple(sorted(constants.items())))
+def program_of(arranged: Arranged, programs: dict[Any, CpuProgram], folder: Path) -> CpuProgram:
+    """The program of an arranged kernel."""
+    compiled = arranged.compile()
+    key = (compiled.name, tuple(sorted(arranged.parameters.items())))
     if key not in programs:
-        compiled = ptoc.compile(name, **constants)
         text, kernels = kernel_text(compiled.module, compiled.chip, compiled.name)
-        programs[key] = (compiled, compile_for_cpu(text, kernels, folder))
+        programs[key] = compile_for_cpu(text, kernels, folder)
     return programs[key]
 
 
-@pytest.mark.parametrize(("name", "case"), CASES)
-def test_a_kernel_gives_its_reference(name: str, case: str, programs: dict, tmp_path_factory: pytest.TempPathFactory) -> None:
-    kernel = shipped_kernel(name)
-    values = kernel_values(kernel, case, {}, load_chip("ascend910b1"))
-    compiled, program = program_of(name, {k: values[k] for k in kernel.parameters}, programs, tmp_path_factory.mktemp(name))
-    blocks = values.get("cores", 1)
-    inputs = kernel_inputs(kernel, values)
-    arrays = {n: inputs[n] if n in inputs else np.zeros(kernel.shape(n, values), spec.dtype.numpy) for n, spec in kernel.bound(values).items()}
-    left = program.run(compiled.name, [*arrays.values(), *[values[n] for n in kernel.sizes], *slots(compiled.module, blocks)], blocks, 2)
-    expected = kernel.reference_function(**{n: a.astype(np.float64) for n, a in inputs.items()})
-    outputs = [array for (_, spec), array in zip(kernel.bound(values).items(), left) if spec.output]
-    absolute, relative = kernel.largest_tolerance(values)
-    for got, wanted in zip(outputs, expected if isinstance(expected, tuple) else (expected,)):
-        np.testing.assert_allclose(got.astype(np.float64), wanted, rtol=relative, atol=absolute)
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [pytest.param(*c, marks=pytest.mark.xfail(raises=AssertionError, strict=True, reason=BEYOND_THE_CPU_BUILD[c])) if c in BEYOND_THE_CPU_BUILD else c for c in CASES],
+)
+def test_a_kernel_gives_its_reference(name: str, case: str, programs: dict[Any, CpuProgram], tmp_path: Path) -> None:
+    source = load_source(name)
+    arranged = arrange(source, chip_of(source, None), {}, case, None, {}, None)
+    kernel, compiled, values, arguments = source.kernel, arranged.compile(), arranged.values, arranged.arguments
+    program = program_of(arranged, programs, tmp_path)
+    tensors = [arguments.arrays[n] for n in kernel.bound(values)]
+    blocks = arguments.blocks
+    left = program.run(compiled.name, [*tensors, *[values[n] for n in kernel.sizes], *slots(compiled.module, blocks)], blocks, 2)
+    got = dict(zip(kernel.bound(values), left))
+    for output, wanted in expected_outputs(Prepared(compiled, arguments, values, arranged.program())).items():
+        absolute, relative = kernel.tolerance_of(output, values)
+        np.testing.assert_allclose(got[output].astype(np.float64), np.asarray(wanted, np.float64), rtol=relative, atol=absolute, err_msg=output)
 
 
 def slots(module: Any, blocks: int) -> list[np.ndarray]:
