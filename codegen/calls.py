@@ -54,7 +54,7 @@ def emit_call(op: ir.OpView, w: Writer) -> None:
     """The line or lines of a leaf op.  Raises NotSupportedError for an op without C++ text."""
     rec = record(op.operation)
     if not rec.cls.cpp:
-        raise NotSupportedError(f"'{rec.cls.spelling}' has no C++ form: the library has no call for it; it is simulated only (ptoc run)", source_of(op))
+        raise NotSupportedError(f"'{rec.cls.spelling}' has no C++ form: no pass lowers it and the library has no call for it; --emit pto,sim writes what there is", source_of(op))
     for name, result in rec.results.items():
         kind = facet(rec, name, "type", w)
         w.name(result, rec.cls.__name__.lower() if name == "result" else name)

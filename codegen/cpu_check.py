@@ -77,8 +77,10 @@ def compiler() -> str | None:
     return next((found for name in COMPILERS if (found := shutil.which(name))), None)
 
 
-def compile_for_cpu(text: str, kernels: tuple[Kernel, ...], folder: Path) -> CpuProgram:
+def compile_for_cpu(text: str, kernels: tuple[Kernel, ...], folder: Path, parts: bool = True) -> CpuProgram:
     """Compiles the text of a kernel file (`emit(...)["NAME.cpp"]`) into a program in `folder`.
+
+    parts: with the calls on parts of tiles that the NPU's headers take and the CPU build does not (cpu_tiles.hpp); without, the library alone.
 
     Raises: ArgumentError without library or compiler; SimulationError with the compiler's first errors.
     """
@@ -94,7 +96,7 @@ def compile_for_cpu(text: str, kernels: tuple[Kernel, ...], folder: Path) -> Cpu
     # A kernel without tiles runs on either kind of core; here on vector cores.
     runs_on = {k.name: k.kinds or ("vector",) for k in launched}
     kinds = {kind: any(kind in used for used in runs_on.values()) for kind in ("cube", "vector")}
-    driver.write_text(render("cpu_driver.cpp.j2", {"kernels": launched, "runs_on": runs_on, "kinds": kinds}))
+    driver.write_text(render("cpu_driver.cpp.j2", {"kernels": launched, "runs_on": runs_on, "kinds": kinds, "parts": parts}))
     (folder / "cpu_pipes.hpp").write_text(render("cpu_pipes.hpp", {}))
     (folder / "cpu_tiles.hpp").write_text(render("cpu_tiles.hpp", {}))
     (folder / "stdfloat").write_text(render("stdfloat.hpp", {}))

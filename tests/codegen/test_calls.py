@@ -53,6 +53,8 @@ def test_groups_and_defaults() -> None:
     assert filled("F({a}[, {b}][, {c}, {d}]);", a="1", c="3") == "F(1);"
     assert filled("F({a}[, {b}][, {c}, {d}]);", a="1", b="2", c="3", d="4") == "F(1, 2, 3, 4);"
     assert filled("F({a|X::Y});") == "F(X::Y);"
+    assert filled("F({a}[, {b}, {c|false}]);", a="1", b="2") == "F(1, 2, false);"
+    assert filled("F({a}[, {b}, {c|false}]);", a="1", c="3") == "F(1);"
     assert filled("x[3] = {a};", a="1") == "x[3] = 1;"
 
 
@@ -120,3 +122,62 @@ def test_a_parameter_taken_by_reference_gets_a_variable() -> None:
             text = fill(Record(ops[0].operation, cls, values, {}, {}, {}), w)
     assert w.lines == ["    MrgSortExecutedNumList list = MrgSortExecutedNumList{64, 64, 0, 0};"]
     assert text == "F(list, 0);"
+
+
+VEC, PART = "!pto.tile_buf<vec, 16x64xf32>", "!pto.tile_buf<vec, 16x32xf32>"
+ACC = "!pto.tile_buf<acc, 32x32xf32, blayout=col_major, slayout=row_major, fractal=1024>"
+BOXED = "blayout=col_major, slayout=row_major"
+
+
+def lines_of(body: str, element: str = "f32") -> list[str]:
+    """The calls of ops in a function of one pointer."""
+    constants = "%at = arith.constant 0 : i64\n%zero = arith.constant 0 : index\n%one = arith.constant 1 : index\n%n = arith.constant 32 : index\n"
+    return [line for line in statements(cpp(function(constants + body, f"%p: !pto.ptr<{element}>"))) if line.startswith("T") and not line.startswith("TASSIGN")]
+
+
+def test_a_part_of_a_tile_goes_into_a_call_with_the_type_that_it_is_declared_with() -> None:
+    body = f"""
+      %t = pto.alloc_tile addr = %at : {VEC}
+      %part = pto.subview %t[%zero, %zero] sizes [16, 32] : {VEC} -> {PART}
+      %v = pto.make_tensor_view %p, shape = [%n, %n], strides = [%n, %one] : !pto.tensor_view<32x32xf32>
+      %w = pto.partition_view %v, offsets = [%zero, %zero], sizes = [%n, %n] : !pto.tensor_view<32x32xf32> -> !pto.partition_tensor_view<16x32xf32>
+      pto.tstore ins(%part : {PART}) outs(%w : !pto.partition_tensor_view<16x32xf32>)
+    """
+    (store,) = lines_of(body)
+    assert store.startswith("TSTORE<Vec_16x64_f32_valid16x32, ")
+
+
+@pytest.mark.parametrize(("attributes", "binary"), [("{isBinary = true} ", "true"), ("", "false")])
+def test_a_sum_of_columns_with_scratch_says_whether_it_is_binary(attributes: str, binary: str) -> None:
+    row = "!pto.tile_buf<vec, 1x64xf32>"
+    body = f"""
+      %t = pto.alloc_tile addr = %at : {VEC}
+      %r = pto.alloc_tile addr = %at : {row}
+      pto.tcolsum ins(%t, %t {attributes}: {VEC}, {VEC}) outs(%r : {row})
+    """
+    (call,) = lines_of(body)
+    assert call.endswith(f", {binary});")
+
+
+def test_a_store_scaled_by_column_is_rectified() -> None:
+    body = f"""
+      %a = pto.alloc_tile addr = %at : {ACC}
+      %f = pto.alloc_tile addr = %at : !pto.tile_buf<scaling, 1x32xi64>
+      %v = pto.make_tensor_view %p, shape = [%n, %n], strides = [%n, %one] : !pto.tensor_view<32x32xi8>
+      %w = pto.partition_view %v, offsets = [%zero, %zero], sizes = [%n, %n] : !pto.tensor_view<32x32xi8> -> !pto.partition_tensor_view<32x32xi8>
+      pto.tstore_fp ins(%a, %f : {ACC}, !pto.tile_buf<scaling, 1x32xi64>) outs(%w : !pto.partition_tensor_view<32x32xi8>) {{reluPreMode = #pto<relu_pre_mode normal_relu>}}
+    """
+    (call,) = lines_of(body, "i8")
+    assert call.startswith("TSTORE_FP<Acc_32x32_f32_Nz, Gm_32x32_i8, Scaling_1x32_i64, AtomicType::AtomicNone, ReluPreMode::NormalRelu>(")
+
+
+@pytest.mark.parametrize(("op", "source", "target"), [("textract", ACC, 16), ("tinsert", ACC, 64)])
+def test_a_window_out_of_an_accumulator_is_rectified(op: str, source: str, target: int) -> None:
+    mat = f"!pto.tile_buf<mat, {target}x{target}xf16, {BOXED}>"
+    body = f"""
+      %a = pto.alloc_tile addr = %at : {source}
+      %m = pto.alloc_tile addr = %at : {mat}
+      pto.{op} ins(%a, %zero, %zero : {source}, index, index) outs(%m : {mat}) {{reluPreMode = #pto<relu_pre_mode normal_relu>}}
+    """
+    (call,) = lines_of(body)
+    assert call.startswith(f"{op.upper()}<Mat_{target}x{target}_f16_Nz, Acc_32x32_f32_Nz, ReluPreMode::NormalRelu>(")

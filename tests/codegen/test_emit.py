@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import ptoc
 from ptoc.codegen import emit
 from ptoc.codegen.emit import kernel_text
 from ptoc.dialect.errors import NotSupportedError
@@ -127,6 +128,31 @@ def test_a_part_of_a_boxed_tile_begins_at_a_box() -> None:
     """
     # Nz: column 16 is box column 1 of 64 rows x 16 columns = 2048 bytes on; row 32 is 32 rows of 16 columns = 1024 bytes on.
     assert "0x0 + 1024 + 2048);" in cpp(function(body))
+
+
+def test_a_part_of_a_boxed_tile_has_whole_boxes_of_which_its_rows_are_valid() -> None:
+    whole, part = (f"!pto.tile_buf<left, {rows}x32xf16, slayout=row_major>" for rows in (16, 6))
+    body = f"""
+      %at = arith.constant 0 : i64
+      %zero = arith.constant 0 : index
+      %t = pto.alloc_tile addr = %at : {whole}
+      %s = pto.subview %t[%zero, %zero] sizes [6, 32] : {whole} -> {part}
+    """
+    assert "Tile<TileType::Left, half, 16, 32, BLayout::RowMajor, 6, 32, SLayout::RowMajor, 512," in cpp(function(body))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("dsa_attention", r"dsa_attention.py:\d+: 'pto.tsdma_gather' has no C\+\+ form: no pass lowers it and the library has no call for it"),
+        ("dsa_topk", r"dsa_topk.py:\d+: .* has no C\+\+ form"),
+        ("ring_attention", "ring_attention: no C\\+\\+ for this chip"),
+        ("mesh_decode", "mesh_decode: no C\\+\\+ for this chip"),
+    ],
+)
+def test_shipped_kernels_beyond_the_library_say_so(name: str, message: str) -> None:
+    with pytest.raises(NotSupportedError, match=message):
+        ptoc.compile(name).cpp()
 
 
 def test_dynamic_valid_sizes_go_to_the_constructor() -> None:
@@ -300,8 +326,20 @@ def test_names_are_legal_and_unique() -> None:
             "reserved buffer 'x' has no address: run 'plan-memory' first",
         ),
         (
+            function("%z = arith.constant 0 : i64\n%t = pto.alloc_tile addr = %z : !pto.tile_buf<vec, 28x1xf32, blayout=col_major>"),
+            "k.pto:4: a tile of vec, 28x1xf32, blayout=col_major has no C\\+\\+ form: a column must be whole blocks of 32 bytes; got 112; take a larger tile",
+        ),
+        (
+            function("%z = arith.constant 0 : i64\n%t = pto.alloc_tile addr = %z : !pto.tile_buf<vec, 8x12xf16>"),
+            "k.pto:4: a tile of vec, 8x12xf16 has no C\\+\\+ form: a row must be whole blocks of 32 bytes; got 24",
+        ),
+        (
+            function("%z = arith.constant 0 : i64\n%t = pto.alloc_tile addr = %z : !pto.tile_buf<left, 6x16xf16, slayout=row_major>"),
+            "k.pto:4: a tile of left, 6x16xf16, slayout=row_major has no C\\+\\+ form: it must be whole boxes of 16 x 16",
+        ),
+        (
             function("pto.record_event [#pto.pipe_event_type<TLOAD>, #pto.pipe_event_type<TVEC>, #pto.event<EVENT_ID0>]"),
-            "'pto.record_event' has no C\\+\\+ form",
+            "'pto.record_event' has no C\\+\\+ form: no pass lowers it and the library has no call for it; --emit pto,sim writes what there is",
         ),
     ],
 )

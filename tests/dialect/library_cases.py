@@ -121,7 +121,7 @@ def _compile(batch: Batch, left: dict[str, Case], results: dict, folder: Path) -
         batch.kernels = [k for k in batch.kernels if k.name in left]
         text = batch.text()
         try:
-            return compile_for_cpu(text, tuple(batch.kernels), folder)
+            return compile_for_cpu(text, tuple(batch.kernels), folder, parts=False)
         except SimulationError as error:
             guilty = _guilty(str(error), text.splitlines())
             if not guilty:

@@ -52,6 +52,13 @@ CASES = (
         )
     ]
     + [
+        Case(op, {"src": src, "dst": dst}, WINDOW, {"reluPreMode": "relu_pre_mode normal_relu"})
+        for op, src, dst in (
+            ("pto.textract", f"acc, 64x128xf32{ACC}", f"mat, 32x64xf16{NZ}"),
+            ("pto.tinsert", f"acc, 16x32xf32{ACC}", f"mat, 32x64xf16{NZ}"),
+        )
+    ]
+    + [
         Case("pto.textract_fp", {"src": f"acc, 32x64xf32{ACC}", "fp": "scaling, 1x64xi64", "dst": f"mat, 16x32xi8{NZ}"}, WINDOW, data={"fp": "control_word"}),
         Case("pto.tinsert_fp", {"src": f"acc, 16x32xf32{ACC}", "fp": "scaling, 1x32xi64", "dst": f"mat, 32x64xi8{NZ}"}, WINDOW, data={"fp": "control_word"}),
     ]

@@ -14,7 +14,8 @@ SHAPES = (
 CASES = (
     [Case(op, {"src": src, "dst": dst}, data={"src": "near_one" if op.endswith("prod") and "xf" in src else ""}) for op in FOLDS for src, dst in SHAPES]
     + [
-        Case("pto.tcolsum", {"src": src, "tmp": tmp, "dst": dst}, attributes={"isBinary": True})
+        Case("pto.tcolsum", {"src": src, "tmp": tmp, "dst": dst}, attributes=attributes)
+        for attributes in ({"isBinary": True}, {})
         for src, tmp, dst in (
             ("vec, 16x64xf32", "vec, 8x64xf32", "vec, 1x64xf32"),
             ("vec, 16x128xf16, valid=15x100", "vec, 8x128xf16", "vec, 1x128xf16, valid=1x100"),
