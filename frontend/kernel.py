@@ -31,7 +31,7 @@ class Kernel:
     Sizes: names in tensor annotations that no keyword parameter has; known at run time.  Parameters: keyword-only arguments of the
     function, constants of one compilation.  sync: "keep" where the kernel has its flags and barriers by hand.  chip: the one that
     it is made for, "" for any.  tolerance: of outputs, one number for absolute and relative, or the two (absolute, relative); or one of
-    these for each element type, by its name.
+    these for each element type, by its name, of which the largest of the kernel's types counts: a rounded input makes an f32 result no finer.
     """
 
     function: Callable[..., None]
@@ -132,10 +132,11 @@ class Kernel:
         """Absolute and relative tolerance of an output for given parameters.  Raises ArgumentError where none is stated for its element type."""
         stated = self.tolerance
         if isinstance(stated, dict):
-            dtype = self.bound(values)[tensor].dtype.name
+            types = {name: spec.dtype.name for name, spec in self.bound(values).items()}
+            dtype = types[tensor]
             if dtype not in stated:
                 raise ArgumentError(f"kernel {self.name}: no tolerance for {dtype}, the type of '{tensor}'; there is one for {', '.join(stated)}")
-            stated = stated[dtype]
+            stated = max((stated[name] for name in types.values() if name in stated), key=lambda t: t if isinstance(t, tuple) else (t, t))
         return stated if isinstance(stated, tuple) else (stated, stated)
 
     def largest_tolerance(self, values: dict[str, Any]) -> tuple[float, float]:

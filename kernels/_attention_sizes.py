@@ -7,7 +7,12 @@ import ptoc
 
 
 def chunk(extent, most=128):
-    """Columns of a head that L0 takes at a time: the largest divisor of at most `most` that is whole fractals of 16."""
+    """Columns of a head that L0 takes at a time: the largest divisor of at most `most` that is whole fractals of 16.
+
+    Raises: ArgumentError where the width is not.
+    """
+    if extent < 1 or extent % 16:
+        raise ptoc.ArgumentError(f"flash attention: widths of heads must be multiples of 16; got {extent}")
     return max(n for n in range(16, most + 1, 16) if extent % n == 0)
 
 
@@ -37,6 +42,8 @@ def tuned(rows, columns, d, dv, tile=256):
 class Sizes:
     """Extents of the parts of a step.
 
+    Raises: ArgumentError where rows or columns would be left over.
+
     d, dv: width of queries and of values; rows: query rows of a block; width: columns of a tile that one matrix product takes; buffers: tiles
     of K and of V in L1; slice, piece: rows that a vector core takes at a time, of scores and of products; tails: some parts are not whole.
     """
@@ -52,6 +59,15 @@ class Sizes:
     tails: bool
     dtype: Any
     steps: Any
+
+    def __post_init__(self):
+        for whole, part, names in (
+            (self.half, self.slice, "half of ROWS, a vector core's, must be a multiple of SLICE"),
+            (self.half, self.piece, "half of ROWS, a vector core's, must be a multiple of PIECE"),
+            (self.tile, self.width, "TILE must be a multiple of WIDTH"),
+        ):
+            if part < 1 or whole % part:
+                raise ptoc.ArgumentError(f"flash attention: {names}; got {whole} and {part}")
 
     @property
     def half(self):

@@ -36,7 +36,7 @@ def attend(sizes, q, k, v, o, *, slots, local_slots, preload, totals=()):
             with arm:
                 cube.compute_pv(g - ahead, step)
     with ptoc.vector():
-        vector = Vector(s, qk, p, pv, preload + 1)
+        vector = Vector(s, qk, p, pv, preload + 1, keep=bool(totals))
         for g in ptoc.range(total + ahead):
             step, arm = when(g < total, g)
             with arm:

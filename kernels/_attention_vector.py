@@ -20,10 +20,10 @@ class Vector:
 
     m, l: running maximum and sum of each row; o: the unnormalised result; r: exp(scale * (old m - new m)), which is 0 in the first tile
     of a block, so that l and o begin anew there.  compute_p runs up to `ring` - 1 steps ahead of compute_gu: l and r of those are kept, and m
-    (`kept`) where maxima are stored.
+    (`kept`) where maxima are stored (`keep`).
     """
 
-    def __init__(self, sizes, qk, p, pv, ring):
+    def __init__(self, sizes, qk, p, pv, ring, keep):
         s = self.s = sizes
         self.qk, self.p, self.pv, self.ring = qk, p, pv, ring
         self.scale = 1.0 / math.sqrt(s.d)
@@ -35,7 +35,7 @@ class Vector:
         self.o = ptoc.tile([s.half, s.dv], f32)
         self.m, self.local = ptoc.tile([1, s.half], f32), ptoc.tile([1, s.half], f32)
         self.l, self.r = ptoc.tile([1, s.half], f32, slots=ring), ptoc.tile([1, s.half], f32, slots=ring)
-        self.kept = ptoc.tile([1, s.half], f32, slots=ring) if s.steps.parts > 1 else None
+        self.kept = ptoc.tile([1, s.half], f32, slots=ring) if keep else None
         for i in range(0 if s.steps.causal else ring - 1, ring):
             ptoc.expands(self.l[i], 0.0)
         ptoc.expands(self.o, 0.0)

@@ -261,8 +261,9 @@ def specialize(H: int, D: int, DV: int, K: int, N: int, **_: int) -> dict[str, i
     """The largest tiles that the memories take."""
     if K > N:
         raise ptoc.ArgumentError(f"dsa_attention: K rows are chosen of N; got K={K}, N={N}")
-    tile = largest(K, 128)
-    return {"ROWS": largest(H, 64), "TILE": tile, "SUB": largest(tile, 64), "DSTEP": largest(D, 128), "VSTEP": largest(DV, 128)}
+    sub = largest(K, 64)
+    tile = 2 * sub if K % (2 * sub) == 0 else sub
+    return {"ROWS": largest(H, 64), "TILE": tile, "SUB": sub, "DSTEP": largest(D, 128), "VSTEP": largest(DV, 128)}
 
 
 dsa_attention.tolerance = 1e-3

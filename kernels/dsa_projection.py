@@ -27,6 +27,8 @@ def dsa_projection(
     TK0: int = 128,
 ):
     """c[m, n] = sum over k of a[m, k] * b[k, n], rounded to f16; K a multiple of TK0."""
+    if TK % TK0:
+        raise ptoc.ArgumentError(f"dsa_projection: TK must be a multiple of TK0; got {TK} and {TK0}")
     columns, steps = ptoc.ceil_div(N, TN), ptoc.ceil_div(K, TK)
     with ptoc.part("projection"):
         for t in ptoc.range(ptoc.block_idx(), ptoc.ceil_div(M, TM) * columns, ptoc.num_blocks(), stages=2):
@@ -72,12 +74,14 @@ def cores(M: int, N: int, TM: int, TN: int, aic: int, **_: int) -> int:
 
 
 @dsa_projection.specialize
-def specialize(M: int, K: int, **_: int) -> dict[str, int]:
+def specialize(M: int, K: int, TK0: int, given: set[str], **_: int) -> dict[str, int]:
     """Tiles as high as there are rows; parts of the contraction that divide it."""
-    tk0 = next((size for size in (128, 64, 32, 16) if K % size == 0), 0)
+    if "TK0" in given and K % TK0:
+        raise ptoc.ArgumentError(f"dsa_projection: K must be a multiple of TK0; got {K} and {TK0}")
+    tk0 = TK0 if "TK0" in given else next((size for size in (128, 64, 32, 16) if K % size == 0), 0)
     if not tk0:
         raise ptoc.ArgumentError(f"dsa_projection: K must be a multiple of 16; got {K}")
-    return {"TM": min(128, -(-M // 16) * 16), "TK0": tk0, "TK": max(tk0, 256)}
+    return {"TM": min(128, -(-M // 16) * 16), "TK0": tk0, "TK": max(1, 256 // tk0) * tk0}
 
 
 dsa_projection.tolerance = 1e-2
@@ -86,6 +90,7 @@ dsa_projection.case("few_rows", M=3, N=700, K=96, cores=1)
 dsa_projection.case("many_rows", M=200, N=600, K=512, cores=2)
 dsa_projection.case("deepseek_v32", M=48, N=8192, K=7168, large=True)
 dsa_projection.limit("K is a multiple of 16", K=20)
+dsa_projection.limit("K and TK are multiples of TK0", TK0=48)
 
 
 @ptoc.kernel(chip="sg2262")

@@ -82,7 +82,9 @@ def specialize(S0: int, S1: int, D: int, DV: int, TILE: int, ROWS: int, **_: int
     return chosen | {"TAILS": bool(S0 % ROWS or S1 % chosen.get("TILE", TILE))}
 
 
-flash_attention.tolerance = 1e-3
+TOLERANCE = {"f32": 1e-3, "f16": 1e-3, "bf16": 1e-2}
+"""Of results in f32, by what queries and probabilities are rounded to."""
+flash_attention.tolerance = TOLERANCE
 flash_attention.case("default", S0=128, S1=1024)
 flash_attention.case("s2048", S0=128, S1=2048)
 flash_attention.case("s4096", S0=128, S1=4096)
@@ -111,6 +113,8 @@ for name, parameters in WAYS.items():
 for size in (8192, 32768):
     flash_attention.case(f"square{size}", large=True, S0=size, S1=size)
 flash_attention.case("mla8192", large=True, S0=3072, S1=8192, D=576, DV=512)
+flash_attention.case("bf16_short", S0=13, S1=17, DTYPE="bf16")
 flash_attention.limit("queries and values are f16 or bf16", DTYPE="f32")
 flash_attention.limit("widths of heads are multiples of 16", D=120, DV=120)
+flash_attention.limit("half of ROWS is a multiple of SLICE and of PIECE, TILE of WIDTH", SLICE=24)
 flash_attention.limit("ROWS is at most 128, the rows of an accumulator of 128 columns that leaves room for another one in L0C", ROWS=256)

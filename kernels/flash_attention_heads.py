@@ -21,6 +21,7 @@ from ptoc import f32
 from ._attention_sizes import Sizes, tuned
 from ._attention_stages import attend
 from ._attention_steps import Steps
+from .flash_attention import TOLERANCE
 
 
 @ptoc.kernel
@@ -88,6 +89,7 @@ def specialize(GROUP: int, S0: int, S1: int, D: int, DV: int, CAUSAL: bool, TILE
     return chosen | {"TAILS": bool(CAUSAL or GROUP * S0 % ROWS or S1 % chosen["TILE"])}
 
 
+flash_attention_heads.tolerance = TOLERANCE
 flash_attention_heads.case("default", KV=2, GROUP=4, S0=64, S1=512, cores=2)
 flash_attention_heads.case("in_turn", KV=2, GROUP=4, S0=64, S1=256, cores=1)
 flash_attention_heads.case("decode", KV=3, GROUP=8, S0=1, S1=700, cores=2)

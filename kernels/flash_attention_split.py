@@ -18,6 +18,7 @@ from ptoc import f32
 from ._attention_sizes import Sizes, tuned
 from ._attention_stages import attend
 from ._attention_steps import Steps, part_columns
+from .flash_attention import TOLERANCE
 
 
 @ptoc.kernel
@@ -81,6 +82,8 @@ def cores(KV: int, GROUP: int, S0: int, ROWS: int, PARTS: int, aic: int, **_: in
 @flash_attention_split.specialize
 def specialize(KV: int, GROUP: int, S0: int, S1: int, D: int, DV: int, PARTS: int, TILE: int, ROWS: int, **_: int) -> dict[str, int | bool]:
     """The tuned parameters of a shape.  Raises ArgumentError where parts would take different numbers of tiles, or none."""
+    if PARTS < 1:
+        raise ptoc.ArgumentError(f"flash_attention_split: PARTS must be at least 1; got {PARTS}")
     chosen, width = tuned(KV * GROUP * S0 * PARTS, S1 // PARTS, D, DV, TILE), part_columns(S1, PARTS)
     tile, last = chosen["TILE"], S1 - (PARTS - 1) * width
     if -(-last // tile) != -(-width // tile):
@@ -89,6 +92,7 @@ def specialize(KV: int, GROUP: int, S0: int, S1: int, D: int, DV: int, PARTS: in
     return chosen | {"TAILS": bool(GROUP * S0 % ROWS or width % tile or last % tile)}
 
 
+flash_attention_split.tolerance = TOLERANCE
 flash_attention_split.case("default", KV=1, S0=128, S1=2048, PARTS=2)
 flash_attention_split.case("in_turn", KV=1, S0=384, S1=512, PARTS=2, cores=1)
 flash_attention_split.case("tails", KV=1, GROUP=3, S0=70, S1=1200, PARTS=3, cores=2)

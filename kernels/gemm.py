@@ -63,8 +63,11 @@ class Epilogue:
 def multiply(a, b, c, M, N, K, cut: Tiling, after: Epilogue = Epilogue()) -> None:
     """c = a @ b with what comes after, on each cube core that calls it; consecutive calls run into each other.
 
-    a [M, K], b [K, N], c [M, N]: whole tensors; a and b stored either way.  Raises: ArgumentError for a scale or ReLU with `split`.
+    a [M, K], b [K, N], c [M, N]: whole tensors; a and b stored either way.
+    Raises: ArgumentError for a scale or ReLU with `split`, or a tk that is not whole tk0.
     """
+    if cut.tk % cut.tk0:
+        raise ptoc.ArgumentError(f"gemm: TK must be a multiple of TK0; got {cut.tk} and {cut.tk0}")
     if cut.split > 1 and (after.relu or after.factor or after.scale is not None):
         raise ptoc.ArgumentError("gemm: with SPLIT parts of a sum are added, which a scale or ReLU must not touch; take SPLIT=1")
     accumulators = ptoc.tile([cut.tm, cut.tn // 2], i32 if a.dtype == i8 else f32, L0C, slots=2)
@@ -265,12 +268,15 @@ def cycles(M, N, K, IN, ORDER_A, ORDER_B, TM, TN, TK, TK0, SPLIT, cores, **_) ->
 @gemm.specialize
 def specialize(M, N, K, IN, TK, TK0, SPLIT, aic, given, cores=None, **others) -> dict[str, int | bool]:
     """The tile and the step with which the busiest core is done first, of those that fit; TAILS where a part is not whole."""
+    if min(SPLIT, others["BAND"]) < 1:
+        raise ptoc.ArgumentError(f"gemm: SPLIT and BAND must be at least 1; got {SPLIT} and {others['BAND']}")
     if IN not in SIZES:
         return {}
     free = {"M": M, "N": N, "K": K, "IN": IN, "SPLIT": SPLIT, "cores": cores or aic, **others}
     tall = [others["TM"]] if "TM" in given else [tm for tm in (128, 64, 32, 16) if tm < M + 16] or [16]
     wide = [others["TN"]] if "TN" in given else [tn for tn in (256, 128, 64) if tn < 2 * N] or [64]
     steps = [(TK if "TK" in given else tk // SIZES[IN], TK0 if "TK0" in given else tk0 // SIZES[IN]) for tk, tk0 in STEPS]
+    steps = [step for step in steps if step[0] % step[1] == 0] or steps
     choices = [{"TM": tm, "TN": tn, "TK": tk, "TK0": tk0} for tm in tall for tn in wide for tk, tk0 in steps]
     best = min(choices, key=lambda choice: cycles(**free | choice))
     whole = M % best["TM"] == N % best["TN"] == K % (best["TK"] * SPLIT) == best["TK"] % best["TK0"] == 0
@@ -280,6 +286,7 @@ def specialize(M, N, K, IN, TK, TK0, SPLIT, aic, given, cores=None, **others) ->
 gemm.limit("the factors are f16, bf16, f32 or i8", IN="i16", OUT="f32")
 gemm.limit("sums of floats leave as f32, f16 or bf16, with a scale as i8", OUT="i32")
 gemm.limit("sums of bytes leave as i32, f32, f16 or bf16, with a scale as i8 or f16", IN="i8", OUT="i16")
+gemm.limit("TK is a multiple of TK0", TK0=96)
 gemm.limit("with SPLIT nothing but the bias comes after the sum", SPLIT=2, RELU=True)
 gemm.limit("a tile of C fits into L0C: TM * TN is at most 32768", TM=256, TN=256)
 gemm.tolerance = 1e-2

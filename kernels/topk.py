@@ -109,6 +109,8 @@ def cores(M: int, aiv: int, **_: int) -> int:
 
 @topk.specialize
 def specialize(N: int, K: int, **_: int) -> dict[str, int]:
+    if K > N:
+        raise ptoc.ArgumentError(f"topk: K must be at most the row's length; got K={K} and N={N}")
     size = next((BLOCK * WAYS**i for i in range(2) if BLOCK * WAYS**i >= K), 512)
     tile = (WAYS - 1) * size
     while tile < min(N, 1536):
@@ -117,6 +119,8 @@ def specialize(N: int, K: int, **_: int) -> dict[str, int]:
 
 
 topk.tolerance = 0.0
+topk.limit("K is at most 512", K=513)
+topk.limit("K is at most the row's length", N=7)
 topk.case("default", M=50, N=2000, K=8)
 topk.case("in_turn", M=3, N=5000, K=8, cores=1)
 topk.case("small", M=3, N=7, K=2)

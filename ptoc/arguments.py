@@ -66,7 +66,7 @@ def kernel_values(kernel: "Kernel", case: str | None, definitions: dict[str, Any
     The kernel's specialize function gets them, and by the names `aic`, `aiv` and `given`, where it asks for them, the chip's cores and
     the names that case and definitions give.
 
-    Raises: ArgumentError for an unknown case or name, a missing size, or one that is not positive.
+    Raises: ArgumentError for an unknown case or name, a missing size, or one that is no positive whole number.
     """
     if case not in (None, NO_CASE) and case not in kernel.cases:
         raise ArgumentError(f"kernel {kernel.name} has no case '{case}'; cases: {', '.join(kernel.cases) or 'none'}")
@@ -80,6 +80,8 @@ def kernel_values(kernel: "Kernel", case: str | None, definitions: dict[str, Any
     for name in kernel.sizes:
         if name not in values:
             raise ArgumentError(f"kernel {kernel.name}: size '{name}' is missing; give it as -D {name}=VALUE")
+        if not isinstance(values[name], int | np.integer):
+            raise ArgumentError(f"kernel {kernel.name}: size '{name}' must be a whole number; got {values[name]!r}")
         if values[name] < 1:
             raise ArgumentError(f"kernel {kernel.name}: size '{name}' must be at least 1; got {values[name]}")
     if kernel.specialize_function is not None:

@@ -120,7 +120,7 @@ class TimedKernel:
 def refuse_blocks(name: str, blocks: int, kind: str, most: int, chip: str) -> None:
     """Raises ArgumentError where a chip has fewer cores than blocks."""
     if blocks > most:
-        raise ArgumentError(f"{name}: {blocks} blocks are more than the {most} {kind} cores of {chip}; give --cores")
+        raise ArgumentError(f"{name}: {blocks} blocks are more than the {most} {kind} cores of {chip}; give at most {most} as --cores")
 
 
 def timed_kernel(module: Any, name: str, chip: "Chip") -> TimedKernel:

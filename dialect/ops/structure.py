@@ -1,17 +1,35 @@
 """Structure: tiles, views, program ids, sections.  They issue no command of their own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
+from ..layout import box_of
 from ..mlir import ext, ir
-from ..op import PtoOp
+from ..op import PtoOp, Record
 from ..types import MultiTileBufType, PtrType, TensorViewType, Tile, TileBufType
 
 Operand, Result, Region = ir.Value, ir.OpResult, ir.Region
 
 
+def whole_boxes(tile: Tile) -> Iterator[str]:
+    """The rule that a boxed tile consists of whole boxes; rows of one in UB, of one row, or of boxes of 32 bytes may be fewer.
+
+    Source: pto-isa, include/pto/common/pto_tile.hpp (static_asserts on Rows and Cols); PTOAS, whose verifier exempts a single row too.
+    """
+    rows, cols = box_of(tile.slayout, tile.fractal, tile.dtype.name)
+    loose = tile.loc == "vec" or tile.fractal == 32 or tile.rows == 1
+    if tile.cols % cols or (tile.rows % rows and not loose):
+        yield (
+            f"a tile in {tile.memory} consists of whole boxes of {rows}x{cols} {tile.dtype}; got {tile.rows}x{tile.cols};"
+            " take a larger tile, of which valid sizes say what is used"
+        )
+
+
 class AllocTile(PtoOp, name="alloc_tile"):
-    """A tile buffer; `addr` is its byte address in its memory (given at level 3, else planned), valid sizes where the type has '?'."""
+    """A tile buffer; `addr` is its byte address in its memory (given at level 3, else planned), valid sizes where the type has '?'.
+
+    A boxed tile (nz, zn, zz, nn) consists of whole boxes: of 32 bytes by 16, in l0c of 16 by 16 elements.
+    """
 
     result: Result[TileBufType]
     addr: Optional[Operand[Any]] = None
@@ -19,6 +37,10 @@ class AllocTile(PtoOp, name="alloc_tile"):
     valid_col: Optional[Operand[Any]] = None
     format = "(`addr` `=` $addr^)? (`valid_row` `=` $valid_row^)? (`valid_col` `=` $valid_col^)? attr-dict `:` type($result)"
     operand_types = {"addr": "i64"}
+
+    @classmethod
+    def rules(cls, record: Record) -> Iterator[str]:
+        return whole_boxes(record.types["result"])
 
 
 class AllocMultiTile(PtoOp, name="alloc_multi_tile"):
@@ -30,6 +52,10 @@ class AllocMultiTile(PtoOp, name="alloc_multi_tile"):
     valid_col: Optional[Operand[Any]] = None
     format = "(`addr` `=` $addr^)? (`valid_row` `=` $valid_row^)? (`valid_col` `=` $valid_col^)? attr-dict `:` type($result)"
     operand_types = {"addr": "i64"}
+
+    @classmethod
+    def rules(cls, record: Record) -> Iterator[str]:
+        return whole_boxes(record.types["result"].tile)
 
 
 class MultiTileGet(PtoOp, name="multi_tile_get", traits=[ext.Pure]):

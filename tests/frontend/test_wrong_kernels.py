@@ -51,7 +51,10 @@ WRONG = [
     ("a.rows()  # wrong", ParseError, "AttributeError: 'Tile' object has no attribute 'rows'"),
     ("ptoc.add(a, a, ptoc.tile([8, 64], f16))  # wrong", VerifyError, "'pto.tadd': all tiles must have one element type; got src0 f32, src1 f16, dst f32"),
     ("ptoc.add(a, a, ptoc.tile([8, 32], f32))  # wrong", VerifyError, "'pto.tadd': all tiles must have the same valid columns"),
-    ("ptoc.exp(a, ptoc.tile([8, 64], f32, L1))  # wrong", VerifyError, "'pto.texp': src must be a vec tile; got mat"),
+    ("ptoc.tile([100, 64], f16, L1)  # wrong", VerifyError, "'pto.alloc_tile': a tile in l1 consists of whole boxes of 16x16 f16; got 100x64; take a larger tile"),
+    ("ptoc.tile([16, 12], f16, L0A)  # wrong", VerifyError, "'pto.alloc_tile': a tile in l0a consists of whole boxes of 16x16 f16; got 16x12"),
+    ("ptoc.tile([16, 20], f32, L1, slots=2)  # wrong", VerifyError, "'pto.alloc_multi_tile': a tile in l1 consists of whole boxes of 16x8 f32; got 16x20"),
+    ("ptoc.exp(a, ptoc.tile([16, 64], f32, L1))  # wrong", VerifyError, "'pto.texp': src must be a vec tile; got mat"),
     ("ptoc.matmul(ptoc.tile([16, 16], f32, L0C), ptoc.tile([16, 16], f16, L0A), ptoc.tile([32, 16], f16, L0B))  # wrong", VerifyError, "'pto.tmatmul': k: lhs columns and rhs rows must be equal; got 16 and 32"),
     # pipes
     ("ptoc.pipe('up', (8, 64), f32)  # wrong", ParseError, "pipe: the direction must be 'c2v' .* or 'v2c'; got 'up'"),

@@ -99,6 +99,11 @@ def test_the_largest_are_a_right_set_whatever_the_ties(K: int, T: str) -> None:
     assert all(len(set(row)) == K for row in columns), "no column twice, and none that the row does not have"
 
 
+def test_more_than_the_row_has_are_refused() -> None:
+    with pytest.raises(ptoc.ArgumentError, match="K must be at most the row's length; got K=8 and N=7"):
+        ptoc.run("topk", values=False, M=3, N=7, K=8)
+
+
 def test_the_columns_of_a_long_row_of_minus_infinity_are_its_own() -> None:
     columns = ptoc.run("topk", inputs={"x": np.full((2, 700), -np.inf)}, M=2, N=700, K=5, TILE=96).outputs["columns"]
     assert np.array_equal(columns, [[0, 1, 2, 3, 4]] * 2)

@@ -314,3 +314,16 @@ def test_the_gather_is_part_of_an_explanation() -> None:
     told = CliRunner().invoke(main, ["run", "dsa_attention", "--no-values", "--explain", "-D", "S=1", "--cores", "1"])
     assert told.exit_code == 0, told.output
     assert "sdma=inf" in told.stdout or "SDMA" in told.stdout
+
+
+@pytest.mark.parametrize("K", [80, 240, 272])
+def test_all_chosen_rows_take_part_whatever_their_number(K: int) -> None:
+    """80 rows are no two equal sub-tiles of at most 64 and whole fractals."""
+    result = ptoc.run(dsa_attention, S=1, N=300, H=16, D=64, DV=64, K=K, SCORE_WIDTH=48)
+    assert result.passed, result.max_abs_error
+
+
+@pytest.mark.parametrize(("wrong", "message"), [({"TK0": 48}, "K must be a multiple of TK0; got 256 and 48"), ({"TK": 80, "TK0": 64}, "TK must be a multiple of TK0; got 80 and 64")])
+def test_a_projection_leaves_nothing_of_its_contraction(wrong: dict, message: str) -> None:
+    with pytest.raises(ptoc.ArgumentError, match=message):
+        ptoc.run("dsa_projection", M=16, N=64, K=256, **wrong)

@@ -74,6 +74,28 @@ def test_parts_of_different_lengths_are_refused():
         ptoc.run("flash_attention_split", KV=1, S0=128, S1=576, PARTS=4)
 
 
+def test_no_parts_are_refused_and_one_part_is_the_whole():
+    with pytest.raises(ptoc.ArgumentError, match="PARTS must be at least 1; got 0"):
+        ptoc.run("flash_attention_split", KV=1, S0=128, S1=576, PARTS=0)
+    result = ptoc.run("flash_attention_split", KV=1, S0=7, S1=130, PARTS=1)
+    assert result.passed, result.max_abs_error
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"D": 8, "DV": 8}, "widths of heads must be multiples of 16; got 8"),
+        ({"SLICE": 5}, "half of ROWS, a vector core's, must be a multiple of SLICE; got 64 and 5"),
+        ({"PIECE": 24}, "half of ROWS, a vector core's, must be a multiple of PIECE; got 64 and 24"),
+        ({"ROWS": 16}, "half of ROWS, a vector core's, must be a multiple of SLICE; got 8 and 32"),
+        ({"WIDTH": 48}, "TILE must be a multiple of WIDTH; got 256 and 48"),
+    ],
+)
+def test_rows_and_columns_that_would_be_left_over_are_refused(wrong, message):
+    with pytest.raises(ptoc.ArgumentError, match=message):
+        ptoc.run("flash_attention", S0=133, S1=500, **wrong)
+
+
 def test_rows_that_see_nothing_give_zero():
     outputs = ptoc.run("flash_attention_heads", case="causal_rows_that_see_nothing").outputs["o"]
     assert not outputs[:, :, :250].any()

@@ -86,6 +86,10 @@ def test_what_parts_must_not_see_is_refused(after: dict) -> None:
         ({"OUT": "i32"}, VerifyError, "an f32 accumulator is stored without a scale as f32 or f16 or bf16; got i32"),
         ({"ORDER_B": "nz"}, ArgumentError, "parameter ORDER_B must be nd or dn; got 'nz'"),
         ({"BIAS": "f16"}, VerifyError, "bias"),
+        ({"TK": 256, "TK0": 48}, ArgumentError, "TK must be a multiple of TK0; got 256 and 48"),
+        ({"TM": 100}, VerifyError, "a tile in l0c consists of whole boxes of 16x16 f32; got 100x"),
+        ({"SPLIT": -1}, ArgumentError, "SPLIT and BAND must be at least 1; got -1 and 8"),
+        ({"BAND": 0}, ArgumentError, "SPLIT and BAND must be at least 1; got 1 and 0"),
     ],
 )
 def test_what_it_cannot_do_is_told(wrong: dict, error: type, message: str) -> None:

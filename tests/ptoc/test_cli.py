@@ -256,6 +256,7 @@ WRONG = [
     (("run", "vector_add", "-D", "N"), "-D N: NAME=VALUE is expected"),
     (("run", "vector_add", "-D", "N=many"), "-D N=many: an integer is expected"),
     (("run", "vector_add", "-D", "N=0"), "size 'N' must be at least 1; got 0"),
+    (("run", "vector_add", "--cores", "49"), "49 blocks are more than the 48 aiv cores of ascend910b1; give at most 48 as --cores"),
     (("run", "vector_add", "-D", "Q=1"), "kernel vector_add has no size or parameter 'Q'; known: N, TILE"),
     (("run", "vector_add", "--case", "odd"), "kernel vector_add has no case 'odd'; cases: default"),
     (("run", "vector_add", "--case", "small", "--cores", "0"), "--cores must be at least 1; got 0"),

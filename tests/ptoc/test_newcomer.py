@@ -173,3 +173,9 @@ def test_a_reference_may_be_a_function_of_numpy(tmp_path: Path) -> None:
     assert ptoc.run(kernel_file(tmp_path, whole, "k.reference(np.positive)\n"), N=16).passed
     with pytest.raises(ArgumentError, match=r"kernel k: its reference function fails for .*: TypeError: add"):
         ptoc.run(kernel_file(tmp_path, whole, "k.reference(np.add)\n"), N=16)
+
+
+def test_a_size_that_is_no_whole_number_is_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"size 'N' must be a whole number; got 2\.5"):
+        ptoc.run("vector_add", N=2.5)
+    assert ptoc.run("vector_add", N=np.int64(7)).passed
