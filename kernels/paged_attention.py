@@ -228,8 +228,12 @@ paged_attention.inputs(attention_inputs)
 
 
 @paged_attention.specialize
-def specialize(H: int, HKV: int, **_: int) -> dict[str, int]:
+def specialize(H: int, HKV: int, SLOTS: int, PAGE: int, **_: int) -> dict[str, int]:
     """An even number of rows, of which each vector core has half."""
+    if HKV < 1 or H % HKV or H < HKV:
+        raise ptoc.ArgumentError(f"paged_attention: every KV head serves as many query heads; got H={H} and HKV={HKV}")
+    if PAGE < 1 or SLOTS % (HKV * PAGE):
+        raise ptoc.ArgumentError(f"paged_attention: SLOTS must be a multiple of HKV * PAGE, a page of all KV heads; got {SLOTS} and {HKV} * {PAGE}")
     group = H // HKV + H // HKV % 2
     return {"ROWS": max(rows for rows in range(2, 17, 2) if group % rows == 0)}
 
@@ -245,6 +249,9 @@ def cores(B: int, H: int, HKV: int, ROWS: int, aic: int, **_: int) -> int:
     return min(aic, B * HKV * -(-(H // HKV) // ROWS))
 
 
+paged_attention.limit("every KV head serves as many query heads", H=16, HKV=3)
+paged_attention.limit("SLOTS is a multiple of HKV * PAGE", SLOTS=100)
+paged_attention.limit("PAGE and D are multiples of 16", D=24)
 paged_attention.tolerance = (2e-3, 1e-2)
 for _name, _case in CASES.items():
     paged_attention.case(_name, **_case)

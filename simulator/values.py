@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ptoc.dialect.dtypes import DTYPES
-from ptoc.dialect.errors import PoisonError, SimulationError
+from ptoc.dialect.errors import BoundsError, PoisonError, SimulationError
 from ptoc.dialect.layout import Ref
 
 from .memory import Memories, Region
@@ -104,7 +104,10 @@ class Running:
 
     def _evaluate(self) -> dict[str, np.ndarray]:
         site = self.command.site
-        arrays = self._meaning(self._values, site.attributes)
+        try:
+            arrays = self._meaning(self._values, site.attributes)
+        except BoundsError as error:  # a meaning knows no line
+            raise BoundsError(str(error), site.location) from None
         return {name: _checked(site, name, region.ref, arrays) for name, region in self.writes}
 
 

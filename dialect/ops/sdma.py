@@ -8,6 +8,7 @@ import numpy as np
 from ptoc.machine.work import Sdma, WorkItem
 
 from ..dtypes import DTYPES
+from ..errors import BoundsError
 from ..families import ins_outs
 from ..layout import Ref
 from ..mlir import ir
@@ -58,9 +59,10 @@ class TSdmaGather(PtoOp, name="tsdma_gather"):
     def evaluate(cls, values: dict[str, Any], attributes: dict[str, Any]) -> dict[str, np.ndarray]:
         rows, dst = values["rows"].reshape(-1, values["rows"].shape[-1]), values["dst"]
         index = values["index"].reshape(-1).astype(np.int64)
-        inside = (index >= 0) & (index < len(rows))
-        taken = np.where(inside[:, None], rows[np.where(inside, index, 0)], rows.dtype.type(0))
-        return {"dst": taken.reshape(dst.shape)}
+        outside = index[(index < 0) | (index >= len(rows))]
+        if outside.size:
+            raise BoundsError(f"'{cls.spelling}': an index must lie in 0 to {len(rows) - 1}, the rows that there are; got {outside[0]}")
+        return {"dst": rows[index].reshape(dst.shape)}
 
     @classmethod
     def work(cls, refs: dict[str, Ref], attributes: dict[str, Any]) -> tuple[WorkItem, ...]:

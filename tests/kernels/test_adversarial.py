@@ -116,6 +116,19 @@ def test_rows_of_a_table_in_any_order_and_again() -> None:
         ptoc.run("embedding", inputs={"table": table, "ids": np.array([0, 9])}, V=9, N=2, D=70)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"HKV": 3}, "every KV head serves as many query heads; got H=16 and HKV=3"),
+        ({"HKV": 0}, "every KV head serves as many query heads; got H=16 and HKV=0"),
+        ({"SLOTS": 100}, r"SLOTS must be a multiple of HKV \* PAGE, a page of all KV heads; got 100 and 1 \* 16"),
+    ],
+)
+def test_pages_and_heads_that_do_not_come_out_even_are_refused(wrong: dict, message: str) -> None:
+    with pytest.raises(ptoc.ArgumentError, match=message):
+        ptoc.run("paged_attention", **{"B": 2, "LONGEST": 3, "SLOTS": 96, "D": 16, "PAGE": 16} | wrong)
+
+
 @pytest.mark.parametrize("kind", ["large", "denormal", "zeros", "lowest scores"])
 def test_paged_attention(kind: str) -> None:
     rng = np.random.default_rng(5)

@@ -327,3 +327,12 @@ def test_all_chosen_rows_take_part_whatever_their_number(K: int) -> None:
 def test_a_projection_leaves_nothing_of_its_contraction(wrong: dict, message: str) -> None:
     with pytest.raises(ptoc.ArgumentError, match=message):
         ptoc.run("dsa_projection", M=16, N=64, K=256, **wrong)
+
+
+@pytest.mark.parametrize("row", [-1, 300])
+def test_a_row_that_there_is_not_is_no_row_of_zeros(row: int) -> None:
+    """300 is refused by the reference where there is one."""
+    kernel = ptoc.load_kernel("dsa_attention")
+    kernel.reference_function = None
+    with pytest.raises(ptoc.BoundsError, match=rf"dsa_attention\.py:\d+: 'pto.tsdma_gather': an index must lie in 0 to 299, the rows that there are; got {row}"):
+        ptoc.run(kernel, inputs={"index": np.full((1, 16), row)}, S=1, N=300, H=16, D=64, DV=64, K=16, SCORE_WIDTH=48)
