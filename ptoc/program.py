@@ -58,12 +58,14 @@ class Step(Strict):
 
 
 class Program(Strict):
-    """Steps in order.  sizes: numbers by name, each an expression over those before it; `-D` overrides them, one that is a text by the text itself.  model: a model file's name or path."""
+    """Steps in order.  sizes: numbers by name, each an expression over those before it; `-D` overrides them, one that is a text by the text itself.  model: a model file's name or path.
+    require: what must hold of them, each a condition by the sentence that says it."""
 
     name: str = Field(min_length=1)
     description: str = ""
     model: str | None = None
     sizes: dict[str, Number] = Field(default_factory=dict)
+    require: dict[str, str] = Field(default_factory=dict)
     steps: list[Step] = Field(min_length=1)
     file: str = ""
 
@@ -105,7 +107,10 @@ def chip_names(chip: Chip) -> dict[str, Any]:
 
 
 def named_numbers(program: Program, chip: Chip, definitions: dict[str, Any]) -> dict[str, Any]:
-    """All numbers that the steps may name.  Raises: ArgumentError for a definition of what the program has no size for."""
+    """All numbers that the steps may name.
+
+    Raises: ArgumentError for a definition of what the program has no size for, or a requirement that does not hold.
+    """
     known = {*program.sizes, "model"} if program.model else set(program.sizes)
     for name in definitions:
         if name not in known:
@@ -119,6 +124,10 @@ def named_numbers(program: Program, chip: Chip, definitions: dict[str, Any]) -> 
         plain = evaluate(value, names, where) if isinstance(value, str) else value
         given = definitions.get(name, plain)
         names[name] = evaluate(given, names, where) if isinstance(given, str) and not isinstance(plain, str) else given
+    for sentence, condition in program.require.items():
+        if not evaluate(condition, names, f"{program.file or program.name}: require"):
+            got = ", ".join(f"{name}={names[name]}" for name in program.sizes if name in names)
+            raise ArgumentError(f"program {program.name}: {sentence}; got {got}", program.file)
     return names
 
 

@@ -85,8 +85,8 @@ class Tasks:
     """Tasks that are submitted one after the other.  ring: most tasks in flight; values=False: time alone."""
 
     def __init__(self, chip: str | Chip = "ascend910b1", *, ring: int = RING, values: bool = True) -> None:
-        if ring < 1:
-            raise ArgumentError(f"Tasks: ring must be at least 1; got {ring}")
+        if not isinstance(ring, int) or ring < 1:
+            raise ArgumentError(f"Tasks: ring must be a whole number of at least 1; got {ring}")
         self.chip = load_chip(chip) if isinstance(chip, str) else chip
         self.ring, self.values = ring, values
         self._arrays: dict[str, np.ndarray] = {}

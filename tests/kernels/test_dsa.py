@@ -336,3 +336,12 @@ def test_a_row_that_there_is_not_is_no_row_of_zeros(row: int) -> None:
     kernel.reference_function = None
     with pytest.raises(ptoc.BoundsError, match=rf"dsa_attention\.py:\d+: 'pto.tsdma_gather': an index must lie in 0 to 299, the rows that there are; got {row}"):
         ptoc.run(kernel, inputs={"index": np.full((1, 16), row)}, S=1, N=300, H=16, D=64, DV=64, K=16, SCORE_WIDTH=48)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [({"phase": "prefil"}, "program dsa: phase is decode or prefill; got phase=prefil, N=512"), ({"N": "10"}, "topk is at most N, the rows of the context; got phase=decode, N=10")],
+)
+def test_a_phase_or_context_that_there_is_not_is_refused(given: dict, message: str) -> None:
+    with pytest.raises(ptoc.ArgumentError, match=message):
+        ptoc.run_program("dsa", values=False, **given)

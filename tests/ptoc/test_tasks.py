@@ -161,7 +161,8 @@ def test_what_cannot_be_a_task_is_refused() -> None:
     tasks = ptoc.Tasks()
     x, y = tasks.tensor("x", np.zeros((64, 64), np.float32)), tasks.zeros("y", (64, 64), ptoc.f32)
     calls = {
-        "ring must be at least 1; got 0": lambda: ptoc.Tasks(ring=0),
+        "ring must be a whole number of at least 1; got 0": lambda: ptoc.Tasks(ring=0),
+        "ring must be a whole number of at least 1; got 2.5": lambda: ptoc.Tasks(ring=2.5),
         "there is a tensor 'x' already": lambda: tasks.zeros("x", (1,), ptoc.f32),
         "kernel transpose needs a region for 'y'": lambda: tasks.submit("transpose", x=x),
         "'x' has 2 axes; got x.0:1, 0:64.": lambda: tasks.submit("transpose", x=x[0], y=y),
