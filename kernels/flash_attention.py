@@ -113,7 +113,6 @@ for name, parameters in WAYS.items():
 for size in (8192, 32768):
     flash_attention.case(f"square{size}", large=True, S0=size, S1=size)
 flash_attention.case("mla8192", large=True, S0=3072, S1=8192, D=576, DV=512)
-flash_attention.case("bf16_short", S0=13, S1=17, DTYPE="bf16")
 flash_attention.limit("queries and values are f16 or bf16", DTYPE="f32")
 flash_attention.limit("widths of heads are multiples of 16", D=120, DV=120)
 flash_attention.limit("half of ROWS is a multiple of SLICE and of PIECE, TILE of WIDTH", SLICE=24)
