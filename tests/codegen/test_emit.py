@@ -348,10 +348,6 @@ def test_names_are_legal_and_unique() -> None:
             "k.pto:4: a tile of vec, 8x12xf16 has no C\\+\\+ form: a row must be whole blocks of 32 bytes; got 24",
         ),
         (
-            function("%z = arith.constant 0 : i64\n%t = pto.alloc_tile addr = %z : !pto.tile_buf<left, 6x16xf16, slayout=row_major>"),
-            "k.pto:4: a tile of left, 6x16xf16, slayout=row_major has no C\\+\\+ form: it must be whole boxes of 16 x 16",
-        ),
-        (
             function("pto.record_event [#pto.pipe_event_type<TLOAD>, #pto.pipe_event_type<TVEC>, #pto.event<EVENT_ID0>]"),
             "'pto.record_event' has no C\\+\\+ form: no pass lowers it and the library has no call for it; --emit pto,sim writes what there is",
         ),
