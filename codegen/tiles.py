@@ -20,8 +20,8 @@ BLAYOUT = {"row_major": "BLayout::RowMajor", "col_major": "BLayout::ColMajor"}
 SLAYOUT = {"none_box": "SLayout::NoneBox", "row_major": "SLayout::RowMajor", "col_major": "SLayout::ColMajor"}
 PAD = ("PadValue::Null", "PadValue::Zero", "PadValue::Max", "PadValue::Min")
 COMPACT = ("CompactMode::Null", "CompactMode::Normal", "CompactMode::RowPlusOne")
-BLOCK_BYTES, MX_FRACTAL = 32, 32
-"""Bytes of a block; fractal of scales.  Source: pto-isa 3186c381, include/pto/common/pto_tile.hpp (TileConfig)."""
+BLOCK_BYTES = 32
+"""Bytes of a block.  Source: pto-isa 3186c381, include/pto/common/pto_tile.hpp (TileConfig)."""
 LETTERS = {
     ("row_major", "row_major"): "Zz",
     ("row_major", "col_major"): "Zn",
@@ -53,17 +53,12 @@ def tile_type(tile: t.Tile, w: Writer, op: Any = None) -> str:
 
 
 def refused(tile: t.Tile) -> str:
-    """Why the library has no such tile: boxes are whole, rows (columns where these lie one after the other) are whole blocks; "" where it has it."""
-    if tile.slayout == "none_box":
-        rows_lie = tile.blayout == "row_major"
-        extent, what = (tile.cols, "row") if rows_lie else (tile.rows, "column")
-        size = extent * tile.dtype.bytes
-        return f"a {what} must be whole blocks of {BLOCK_BYTES} bytes; got {size}" if size % BLOCK_BYTES else ""
-    rows, cols = box_of(tile.slayout, tile.fractal, tile.dtype.name)
-    free = tile.loc == "vec" or tile.fractal == MX_FRACTAL or tile.rows == 1
-    if tile.cols % cols or (tile.rows % rows and not free):
-        return f"it must be whole boxes of {rows} x {cols}"
-    return ""
+    """Why the library has no such tile: rows, or columns where these lie one after the other, are whole blocks; "" where it has it or it is boxed."""
+    if tile.slayout != "none_box":
+        return ""
+    extent, what = (tile.cols, "row") if tile.blayout == "row_major" else (tile.rows, "column")
+    size = extent * tile.dtype.bytes
+    return f"a {what} must be whole blocks of {BLOCK_BYTES} bytes; got {size}" if size % BLOCK_BYTES else ""
 
 
 def _alias(tile: t.Tile) -> str:

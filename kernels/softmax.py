@@ -15,7 +15,7 @@ def softmax(x: ptoc.Tensor["M", "N", f32], y: ptoc.Out["M", "N", f32], M, N, *, 
         part = slice(i * ROWS, i * ROWS + rows)
         a = ptoc.tile([ROWS, COLS], f32, valid=(rows, N))
         scratch = ptoc.tile([ROWS, COLS], f32, valid=(rows, N))
-        column = ptoc.tile([ROWS, 1], f32, layout="dn", valid=(rows, 1))
+        column = ptoc.tile([-(-ROWS // 8) * 8, 1], f32, layout="dn", valid=(rows, 1))  # whole blocks of 32 bytes
         ptoc.load(a, x[part, :])
         ptoc.rowmax(column, a, scratch)
         ptoc.rowexpandsub(a, a, column)

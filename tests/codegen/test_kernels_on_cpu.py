@@ -25,6 +25,7 @@ CASES = [
     ("vector_add", "one_core"),
     ("softmax", "one_core"),
     ("softmax", "small"),
+    ("softmax", "wide"),
     ("softmax_long", "small"),
     ("softmax_long", "half"),
     ("rmsnorm", "small"),
