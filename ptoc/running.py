@@ -393,13 +393,14 @@ def check_compiled(
 def other_cases(prepared: Prepared) -> Iterator[Program]:
     """Programs of the kernel's declared cases that the same compilation serves, smallest first."""
     kernel, chip = prepared.compiled.kernel, prepared.compiled.chip
+    launched = 1 + max((stream.core.block for stream in prepared.program.streams), default=0)
     found = []
     for name in kernel.cases:
         values = kernel_values(kernel, name, {}, chip)
-        if all(values[k] == prepared.values[k] for k in kernel.parameters) and values != prepared.values:
-            found.append(values)
-    for values in sorted(found, key=lambda v: [v[n] for n in kernel.sizes]):
-        blocks = _blocks(kernel, values, None, chip)
+        blocks = _blocks(kernel, values, values.pop("cores", None), chip)
+        if all(values[k] == prepared.values[k] for k in kernel.parameters) and (values, blocks) != (prepared.values, launched):
+            found.append((values, blocks))
+    for values, blocks in sorted(found, key=lambda case: [case[0][n] for n in kernel.sizes]):
         arguments = _kernel_arguments(prepared.compiled.timed, kernel, values, {}, blocks)
         yield elaborate(prepared.compiled.simulator_ir, prepared.compiled.name, _extents(arguments), blocks, integers(arguments))
 
