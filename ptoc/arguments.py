@@ -82,6 +82,7 @@ def kernel_values(kernel: "Kernel", case: str | None, definitions: dict[str, Any
             raise ArgumentError(f"kernel {kernel.name}: size '{name}' is missing; give it as -D {name}=VALUE")
         if not isinstance(values[name], int | np.integer):
             raise ArgumentError(f"kernel {kernel.name}: size '{name}' must be a whole number; got {values[name]!r}")
+        values[name] = int(values[name])
         if values[name] < 1:
             raise ArgumentError(f"kernel {kernel.name}: size '{name}' must be at least 1; got {values[name]}")
     if kernel.specialize_function is not None:

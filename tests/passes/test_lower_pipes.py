@@ -223,7 +223,7 @@ def test_on_chip(cube: str, vector: str, message: str) -> None:
 
 
 def test_a_pushed_part_of_a_row_is_whole_blocks_on_chip() -> None:
-    vec = "!pto.tile_buf<vec, 16x4xf32, blayout=col_major, slayout=row_major>"
+    vec = "!pto.tile_buf<vec, 16x8xf32, valid=16x4, blayout=col_major, slayout=row_major>"
     text = f"""
 func.func @k() {{
   %none = arith.constant 0 : i32
