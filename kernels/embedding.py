@@ -3,7 +3,8 @@
 Schedule: each core takes every n-th group of ROWS results.  The scalar unit reads the numbers and MTE2 loads one row of the table for each into
 a tile of ROWS rows, which MTE3 stores in one piece.  Two slots of it let the next rows come while these leave.  V does nothing; where rows are
 long enough for their loads not to be bound by their start-up (2 KiB or so) this moves at the rate of global memory.
-Rows may be of any type of 1, 2 or 4 bytes.  Limits: rows of at most 92 KiB.  A number outside of the table reads what lies there.
+Rows may be of any type of 1, 2 or 4 bytes.  Limits: rows of at most 92 KiB.
+A number outside of the table is an error in a run with values; a device reads what lies there.
 """
 
 import numpy as np
