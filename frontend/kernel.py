@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ptoc.dialect import new_context
@@ -46,6 +47,7 @@ class Kernel:
     flops_function: Callable[..., int] | None = None
     inputs_function: Callable[..., dict[str, Any]] | None = None
     cores_function: Callable[..., int] | None = None
+    exact_cores: bool = False
     specialize_function: Callable[..., dict[str, Any]] | None = None
     sync: str = "insert"
     chip: str = ""
@@ -80,9 +82,14 @@ class Kernel:
         self.inputs_function = function
         return function
 
-    def cores(self, function: Callable[..., int]) -> Callable[..., int]:
-        """Decorator: blocks to launch where none are asked for; gets sizes and parameters by name, and the chip's cores as `aic` and `aiv`."""
-        self.cores_function = function
+    def cores(self, function: Callable[..., int] | None = None, *, exact: bool = False) -> Callable[..., Any]:
+        """Decorator: blocks to launch where none are asked for; gets sizes and parameters by name, and the chip's cores as `aic` and `aiv`.
+
+        exact: the kernel does its work on that many blocks only; any other number is refused.
+        """
+        if function is None:
+            return partial(self.cores, exact=exact)
+        self.cores_function, self.exact_cores = function, exact
         return function
 
     def specialize(self, function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:

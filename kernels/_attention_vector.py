@@ -6,6 +6,7 @@ import ptoc
 from ptoc import f32
 
 from ._attention_sizes import chunk
+from ._online_softmax import online_softmax
 
 LOWEST = -3.0e38
 """Where a running maximum begins: near the least f32, so that exp(scale * (LOWEST - m)) is 0 for every m that can come."""
@@ -82,29 +83,23 @@ class Vector:
         return diagonal
 
     def softmax(self, g, part, x, x16, below):
-        """x16 = exp(scale * (x - new m)); m, l and r follow.  Commands that do not depend on each other stand together: fewer barriers."""
+        """x16 = exp(scale * (x - new m)); m, l and r follow."""
         rows, ring = x.valid[0], self.ring
         whole = (self.m, self.l[g % ring], self.l[(g + ring - 1) % ring], self.r[g % ring], self.local)
         m, l, before, r, local = (row[:, part][:, 0:rows] for row in whole)
         column, scratch = self.column(self.local)[part, :][0:rows, :], self.scratch[0:rows, :]
-        ptoc.rowmax(column, x, scratch)
-        if below is not None:
+
+        def floor(local):
             with ptoc.when(below < 0):
                 ptoc.maxs(local, local, FLOOR)
-        ptoc.max(local, local, m)
-        ptoc.sub(r, m, local)
-        ptoc.rowexpandsub(x, x, column)
-        ptoc.mov(m, local)
-        if self.kept is not None:
-            ptoc.mov(self.kept[g % ring][:, part][:, 0:rows], local)
-        ptoc.muls(r, r, self.scale)
-        ptoc.muls(x, x, self.scale)
-        ptoc.exp(r, r)
-        ptoc.exp(x, x)
-        ptoc.mul(l, before, r)
-        ptoc.cvt(x16, x)
-        ptoc.rowsum(column, x, scratch)
-        ptoc.add(l, l, local)
+
+        def keep(m):
+            ptoc.mov(self.kept[g % ring][:, part][:, 0:rows], m)
+
+        online_softmax(
+            x, x16, m, before, l, r, local, column, scratch, self.scale,
+            floor=None if below is None else floor, keep=None if self.kept is None else keep,
+        )  # fmt: skip
 
     def compute_gu(self, g, step, out, totals):
         """o = o * r + PV of step g; behind the last tile of a block out = o / l."""

@@ -23,6 +23,7 @@ import ptoc
 from ptoc import L0A, L0B, L0C, L1, f16, f32
 
 from ._line import Line
+from ._online_softmax import online_softmax
 
 LOWEST = -3.0e38
 """Where a running maximum begins: near the least f32, so that exp(scale * (LOWEST - m)) is 0 for every m that can come."""
@@ -201,19 +202,7 @@ class Vector:
             full, empty = self.qk.pop(), self.p.alloc()
             ptoc.load(x, full[0 : s.group, 0:n])
             self.qk.free(full)
-            ptoc.rowmax(column, x, scratch)
-            ptoc.max(local, local, m)
-            ptoc.sub(r, m, local)
-            ptoc.rowexpandsub(x, x, column)
-            ptoc.mov(m, local)
-            ptoc.muls(r, r, self.scale)
-            ptoc.muls(x, x, self.scale)
-            ptoc.exp(r, r)
-            ptoc.exp(x, x)
-            ptoc.mul(l, l, r)
-            ptoc.cvt(x16, x)
-            ptoc.rowsum(column, x, scratch)
-            ptoc.add(l, l, local)
+            online_softmax(x, x16, m, l, l, r, local, column, scratch, self.scale)
             ptoc.store(empty[0 : s.group, 0:n], x16)
             self.p.push(empty)
 

@@ -76,7 +76,7 @@ def inputs(rng: np.random.Generator, ROWS: int, D: int, **_: object) -> dict[str
     return {n: np.abs(rng.standard_normal(shape, dtype=np.float32)) if n.endswith("l") else rng.standard_normal(shape, dtype=np.float32) for n, shape in shapes.items()}
 
 
-@paged_update.cores
+@paged_update.cores(exact=True)
 def cores(**_: object) -> int:
     return 2
 

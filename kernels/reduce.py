@@ -54,7 +54,7 @@ def flops(N: int, **_: int) -> int:
     return N
 
 
-@reduce.cores
+@reduce.cores(exact=True)
 def cores(P: int, **_: int) -> int:
     return P
 

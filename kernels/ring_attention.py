@@ -35,6 +35,7 @@ import ptoc
 from ptoc import L0A, L0B, L0C, L1, f16, f32
 
 from ._line import Line
+from ._online_softmax import online_softmax
 
 LOWEST = -3.0e38
 """Where a running maximum begins: near the least f32, so that exp(scale * (LOWEST - m)) is 0 for every m that can come."""
@@ -279,19 +280,7 @@ class Vector:
         column = self.column(local, rows)
         slots = (self.m[part], self.l[part][(t + s.lag) % (s.lag + 1)], self.l[part][t % (s.lag + 1)], self.r[part][t % (s.lag + 1)], local)
         m, before, l, r, local = (row[:, 0:rows] for row in slots)
-        ptoc.rowmax(column, x, scratch)
-        ptoc.max(local, local, m)
-        ptoc.sub(r, m, local)
-        ptoc.rowexpandsub(x, x, column)
-        ptoc.mov(m, local)
-        ptoc.muls(r, r, self.scale)
-        ptoc.muls(x, x, self.scale)
-        ptoc.exp(r, r)
-        ptoc.exp(x, x)
-        ptoc.mul(l, before, r)
-        ptoc.cvt(x16, x)
-        ptoc.rowsum(column, x, scratch)
-        ptoc.add(l, l, local)
+        online_softmax(x, x16, m, before, l, r, local, column, scratch, self.scale)
 
     def compute_gu(self, t, out):
         """o = o * r + PV of message t; behind the last message of a round out = o / l."""

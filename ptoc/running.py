@@ -139,14 +139,17 @@ def _kernel_extents(kernel: Kernel, values: dict[str, Any], arguments: Arguments
 def _blocks(kernel: Kernel, values: dict[str, Any], cores: int | None, chip: Chip) -> int:
     if cores is not None:
         _refuse_blocks(cores)
-        return cores
+        if not kernel.exact_cores:
+            return cores
     if kernel.cores_function is None:
         return 1
-    cores = called(kernel, "cores", kernel.cores_function, **values, aic=chip.cores("aic"), aiv=chip.cores("aiv"))
-    if not isinstance(cores, int) or cores < 1:
-        given = ", ".join(f"{n}={v}" for n, v in values.items())
-        raise ArgumentError(f"kernel {kernel.name}: its cores function must give at least 1 block; it gives {cores} for {given}")
-    return cores
+    own = called(kernel, "cores", kernel.cores_function, **values, aic=chip.cores("aic"), aiv=chip.cores("aiv"))
+    given = ", ".join(f"{n}={v}" for n, v in values.items())
+    if not isinstance(own, int) or own < 1:
+        raise ArgumentError(f"kernel {kernel.name}: its cores function must give at least 1 block; it gives {own} for {given}")
+    if cores not in (None, own):
+        raise ArgumentError(f"kernel {kernel.name} does its work on exactly {own} blocks for {given}; got {cores}")
+    return own
 
 
 def _refuse_blocks(cores: int) -> None:

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import ptoc
 from ptoc.cli import main
-from ptoc.dialect.errors import ArgumentError, BoundsError, CapacityError, ParseError, PtocError, VerifyError
+from ptoc.dialect.errors import ArgumentError, CapacityError, ParseError, PtocError, VerifyError
 
 HEAD = '''import numpy as np
 import ptoc
@@ -179,3 +179,10 @@ def test_a_size_that_is_no_whole_number_is_refused() -> None:
     with pytest.raises(ArgumentError, match=r"size 'N' must be a whole number; got 2\.5"):
         ptoc.run("vector_add", N=2.5)
     assert ptoc.run("vector_add", N=np.int64(7)).passed
+
+
+@pytest.mark.parametrize(("kernel", "sizes", "own"), [("reduce", {"N": 100_000, "P": 4}, 4), ("paged_softmax", {}, 2), ("paged_update", {}, 2)])
+def test_a_kernel_for_an_exact_number_of_blocks_refuses_others(kernel: str, sizes: dict, own: int) -> None:
+    assert ptoc.run(kernel, cores=own, **sizes).passed
+    with pytest.raises(ArgumentError, match=f"kernel {kernel} does its work on exactly {own} blocks for .*; got 1"):
+        ptoc.run(kernel, cores=1, values=False, **sizes)
