@@ -43,7 +43,7 @@ class Ways:
         """The accesses of one command, one after the other; not to operands that it takes single elements of."""
         found: list[int] = []
         for name, ref in operands:
-            if type(ref) is ViewRef and ref.memory.startswith("gm:") and name not in sampled:
+            if isinstance(ref, ViewRef) and ref.memory.startswith("gm:") and name not in sampled:
                 size = DTYPES[ref.dtype].bytes
                 count = size
                 for extent in ref.shape:
@@ -77,7 +77,7 @@ def accesses_of(program: Program, most: int) -> Accesses:
         flat: list[int] = []
         for site, _, _, operands, _, writes in stream.commands:
             if site not in moving:
-                moving[site] = site.kind == "work" and any(type(ref) is ViewRef for _, ref in operands)
+                moving[site] = site.kind == "work" and any(isinstance(ref, ViewRef) for _, ref in operands)
                 sampled[site] = op_class(site.op).sampled if moving[site] else ()
             if moving[site]:
                 flat += ways.touched(site.index, writes, operands, sampled[site])

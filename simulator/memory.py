@@ -14,6 +14,7 @@ from ptoc.dialect.errors import ArgumentError, BoundsError, PoisonError, Simulat
 from ptoc.dialect.layout import Access, Ref, TileRef, box_of, byte_indices
 
 from .program import Core, Site
+from .regions import OutsideRef
 
 UNWRITTEN = 0x80
 IN_FLIGHT = 0x7F
@@ -201,6 +202,8 @@ def _refuse_outside(core: Core, ref: Ref, site: Site, operand: str) -> None:
         wrong = f"has {'x'.join(map(str, ref.shape))} elements: a size must not be negative"
     elif isinstance(ref, TileRef) and (ref.row < 0 or ref.col < 0 or ref.row + ref.v_rows > ref.rows or ref.col + ref.v_cols > ref.cols):
         wrong = f"is a part of {ref.v_rows}x{ref.v_cols} from ({ref.row}, {ref.col}) on of a tile of {ref.rows}x{ref.cols}"
+    elif isinstance(ref, OutsideRef):
+        wrong = ref.fault
     else:
         return
     raise BoundsError(f"'{site.op}' on {core}: operand '{operand}' {wrong}", site.location)

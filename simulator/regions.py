@@ -15,6 +15,23 @@ class Memory(NamedTuple):
     offset: int
 
 
+class OutsideRef(ViewRef):
+    """A part of a view that does not lie inside of it: no fault until a command touches it.  `fault`: what is wrong.
+
+    Cut to what a command touches (`_replace`) it is a view like any other.
+    """
+
+    fault: str
+    _make = ViewRef._make
+
+    @staticmethod
+    def of(ref: ViewRef, fault: str) -> "OutsideRef":
+        """The same region, marked."""
+        result = OutsideRef(*ref)
+        result.fault = fault
+        return result
+
+
 class Ids:
     """An array of event ids, filled while a stream is elaborated."""
 
@@ -90,10 +107,17 @@ def view(pointer: Memory, dtype: str, sizes: tuple[int, ...], strides: tuple[int
 
 def slice_(ref: ViewRef, offsets: tuple[int, ...], sizes: tuple[int, ...]) -> ViewRef:
     """A part of a region of global memory."""
-    offset = ref.offset
-    for o, s in zip(offsets, ref.strides):
+    offset, inside = ref.offset, type(ref) is ViewRef
+    for o, s, n, extent in zip(offsets, ref.strides, sizes, ref.shape):
         offset += o * s
-    return ViewRef(ref.memory, offset, ref.dtype, sizes, ref.strides)
+        inside = inside and 0 <= o <= extent - n
+    result = ViewRef(ref.memory, offset, ref.dtype, sizes, ref.strides)
+    if inside or 0 in sizes:
+        return result
+    if type(ref) is OutsideRef:
+        return OutsideRef.of(result, ref.fault)
+    shown = ["x".join(map(str, numbers)) for numbers in (sizes, ref.shape)]
+    return OutsideRef.of(result, f"is a part of {shown[0]} from ({', '.join(map(str, offsets))}) on of a view of {shown[1]}")
 
 
 def advance(pointer: Memory, offset: int, unit: int) -> Memory:

@@ -88,7 +88,7 @@ LAZY = {
 def fetched(operands: tuple[tuple[str, Any], ...], reads: tuple[str, ...], written: frozenset[str], load: Callable[..., Any], site: Site) -> Any:
     """What a command gives to the scalar unit: a number of an input of integers, else a register."""
     for name, ref in operands:
-        if name in reads and type(ref) is ViewRef and ref.memory not in written and DTYPES[ref.dtype].numpy.kind in "iu":
+        if name in reads and isinstance(ref, ViewRef) and ref.memory not in written and DTYPES[ref.dtype].numpy.kind in "iu":
             return load(Memory(ref.memory, 0), ref.offset, ref.dtype, site)
     return Register(site.op, site.location)
 

@@ -31,7 +31,7 @@ def work_of(site: Site, text: str, operands: tuple[tuple[str, Any], ...], reads:
 
     Of addresses it depends on one thing: whether a vector op's two sources lie apart in UB.
     """
-    key = tuple((name, _on_chip(v) if type(v) is TileRef else v._replace(offset=0) if type(v) is ViewRef else None) for name, v in operands)
+    key = tuple((name, _on_chip(v) if type(v) is TileRef else v._replace(offset=0) if isinstance(v, ViewRef) else None) for name, v in operands)
     work = _work(site, key)
     if site.pipe == "V" and len(reads) == 2:
         addresses = [v.address for name, v in operands if name in reads and type(v) is TileRef and v.memory == "ub"]

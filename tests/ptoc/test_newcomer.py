@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import ptoc
 from ptoc.cli import main
-from ptoc.dialect.errors import ArgumentError, CapacityError, ParseError, PtocError, VerifyError
+from ptoc.dialect.errors import ArgumentError, BoundsError, CapacityError, ParseError, PtocError, VerifyError
 
 HEAD = '''import numpy as np
 import ptoc
@@ -179,6 +179,17 @@ def test_a_size_that_is_no_whole_number_is_refused() -> None:
     with pytest.raises(ArgumentError, match=r"size 'N' must be a whole number; got 2\.5"):
         ptoc.run("vector_add", N=2.5)
     assert ptoc.run("vector_add", N=np.int64(7)).passed
+
+
+def test_a_part_that_wraps_into_the_next_rows_is_out_of_bounds() -> None:
+    @ptoc.kernel
+    def k(x: ptoc.Tensor[24, "N", ptoc.f32], y: ptoc.Out[24, "N", ptoc.f32], N):
+        t = ptoc.tile([8, 64], ptoc.f32)
+        ptoc.load(t, x[0:8, N - 32 : N + 32])
+        ptoc.store(y[0:8, N - 32 : N + 32], t)
+
+    with pytest.raises(BoundsError, match=r"'pto.tload' on aiv0.0: operand 'src' is a part of 8x64 from \(0, 8\) on of a view of 24x40"):
+        ptoc.run(k, N=40)
 
 
 @pytest.mark.parametrize(("kernel", "sizes", "own"), [("reduce", {"N": 100_000, "P": 4}, 4), ("paged_softmax", {}, 2), ("paged_update", {}, 2)])
